@@ -1,0 +1,1 @@
+"""Train and judge deep networks on brain images, without data leakage."""

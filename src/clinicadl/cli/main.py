@@ -1,0 +1,106 @@
+"""The table of commands, and the one place that turns an error into an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from clinicadl.cli.lazy import LazyGroup, Row
+from clinicadl.errors import INTERRUPTED, ClinicaDLError
+
+COMMANDS = {
+    "generate": Row("clinicadl.cli.generate:group", "Make a CAPS whose truth is known."),
+    "tsvtools": Row("clinicadl.cli.tsvtools:group", "Set participants apart without leakage."),
+    "prepare-data": Row("clinicadl.cli.prepare_data:group", "Turn images into tensors."),
+    "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
+    "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
+}
+
+
+class _Root(LazyGroup):
+    """The command ``clinicadl``."""
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"clinicadl {version('clinicadl')}")
+        ctx.exit()
+
+
+root = _Root(
+    "clinicadl",
+    COMMANDS,
+    help="Train and judge deep networks on brain images, without data leakage.",
+    aliases={"tsvtool": "tsvtools", "extract": "prepare-data"},
+)
+root.params += [
+    click.Option(["-v", "--verbose"], count=True, help="Say more; twice for all there is."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Say errors only."),
+    click.Option(["--debug"], is_flag=True, help="Show where in the code an error came from."),
+    click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
+        help="Show the version.",
+    ),
+]  # fmt: skip
+
+
+def _prepare(verbose: int, quiet: bool, debug: bool) -> None:
+    from clinicadl.cli.console import set_verbosity
+
+    set_verbosity(-1 if quiet else max(verbose, 2 if debug else 0))
+
+
+root.callback = _prepare
+
+
+def run(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; the only function that exits.
+
+    Raises
+    ------
+    SystemExit
+        Always, with the exit code.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in arguments
+    try:
+        root.main(args=arguments, prog_name="clinicadl", standalone_mode=False)
+        sys.exit(0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except ClinicaDLError as error:
+        if debug:
+            raise
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted: what is finished is kept; run or resume the same command to go on")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away, as in `clinicadl ... | head`.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:  # the last resort: a bug of ours gets one line, not a traceback
+        if debug:
+            raise
+        hint = "run again with --debug and report it"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            hint = "free some space, then run the same command again"
+        _say(f"unexpected {type(error).__name__}: {error}; {hint}")
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    click.echo(f"clinicadl: {message}", err=True)

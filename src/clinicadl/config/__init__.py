@@ -1,0 +1,1 @@
+"""What the user can decide: frozen, free of torch, without behaviour."""

@@ -1,0 +1,32 @@
+"""The one description of an experiment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from clinicadl.config.base import Choice, Section, from_table, setting
+from clinicadl.config.compute import ComputeConfig
+from clinicadl.config.data import DataConfig
+from clinicadl.config.network import NETWORKS, Conv5FC3
+from clinicadl.config.optimization import OptimizationConfig
+from clinicadl.config.reproducibility import ReproducibilityConfig
+from clinicadl.config.task import TASKS, Classification
+from clinicadl.config.transfer import TransferConfig
+from clinicadl.config.transforms import TransformsConfig
+from clinicadl.config.validation import ValidationConfig
+
+
+class ExperimentConfig(Section):
+    """All that decides what a training learns, and from what."""
+
+    data: DataConfig
+    task: Annotated[Choice, from_table(TASKS, "clinicadl.tasks")] = Classification()
+    network: Annotated[Choice, from_table(NETWORKS, "clinicadl.networks")] = setting(
+        Conv5FC3(), "Network", flag="architecture", short="a"
+    )
+    transforms: TransformsConfig = TransformsConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    validation: ValidationConfig = ValidationConfig()
+    transfer: TransferConfig = TransferConfig()
+    reproducibility: ReproducibilityConfig = ReproducibilityConfig()
+    compute: ComputeConfig = ComputeConfig()

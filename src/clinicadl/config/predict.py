@@ -1,0 +1,36 @@
+"""What an evaluation of a trained model reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clinicadl.config.base import Section, setting
+
+
+class PredictConfig(Section):
+    """The data group, and which models look at it."""
+
+    caps_directory: Path | None = setting(None, "CAPS of a new data group")
+    participants_tsv: Path | None = setting(
+        None, "Table of a new data group, or the folder whose *_baseline.tsv tables are taken"
+    )
+    use_labels: bool = setting(True, "Compare with the label and write metrics", off="no-labels")
+    label: str | None = setting(None, "Column that holds the class (default: that of training)")
+    diagnoses: tuple[str, ...] | None = setting(
+        None, "Diagnoses that are kept (default: those of training)", short="d"
+    )
+    selection_metrics: tuple[str, ...] = setting(
+        (), "Selection metrics whose best models look (default: all)", short="sm"
+    )
+    split: tuple[int, ...] = setting(
+        (), "Splits that look (default: all that are trained)", short="s"
+    )
+    batch_size: int = setting(8, "Samples that pass the network together", ge=1)
+    n_proc: int = setting(2, "Processes that read samples ahead (0: none)", short="np", ge=0)
+    gpu: bool | None = setting(None, "Compute on a GPU (default: where there is one)")
+    overwrite: bool = setting(False, "Define the group anew and replace its results", short="o")
+    accept_leakage: str | None = setting(
+        None,
+        "Evaluate in spite of the guard: the reason, written beside every number",
+        min_length=1,
+    )

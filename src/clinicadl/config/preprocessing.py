@@ -1,0 +1,71 @@
+"""Which preprocessed images of a CAPS are meant."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from clinicadl.config.base import Choice, setting
+
+SuvrRegion = Literal["pons", "cerebellumPons", "pons2", "cerebellumPons2"]
+
+
+class Linear(Choice):
+    """Images registered to MNI by one affine; cropped unless said otherwise."""
+
+    use_uncropped_image: bool = setting(
+        False, "Take the image of the whole grid, not the cropped one", short="uui"
+    )
+
+
+class T1Linear(Linear):
+    """T1-weighted, affinely registered."""
+
+    name: Literal["t1-linear"] = "t1-linear"
+
+
+class FlairLinear(Linear):
+    """FLAIR, affinely registered."""
+
+    name: Literal["flair-linear"] = "flair-linear"
+
+
+class T2Linear(Linear):
+    """T2-weighted, affinely registered."""
+
+    name: Literal["t2-linear"] = "t2-linear"
+
+
+class PetLinear(Linear):
+    """PET, affinely registered, intensities relative to a region."""
+
+    name: Literal["pet-linear"] = "pet-linear"
+    tracer: str = setting(..., "Tracer, as in the file names: 18FFDG, 18FAV45, ...", min_length=1)
+    suvr_reference_region: SuvrRegion = setting(..., "Region of the SUVR", short="suvr")
+
+
+class T1Volume(Choice):
+    """Grey matter of SPM's segmentation, in MNI space."""
+
+    name: Literal["t1-volume"] = "t1-volume"
+
+
+class Custom(Choice):
+    """Any image whose name ends as said."""
+
+    name: Literal["custom"] = "custom"
+    custom_suffix: str = setting(
+        ...,
+        "End of the file names, such as T1w.nii.gz; * and ? may stand in it",
+        short="cn",
+        min_length=1,
+    )
+
+
+PREPROCESSINGS: dict[str, type[Choice]] = {
+    "t1-linear": T1Linear,
+    "flair-linear": FlairLinear,
+    "t2-linear": T2Linear,
+    "pet-linear": PetLinear,
+    "t1-volume": T1Volume,
+    "custom": Custom,
+}

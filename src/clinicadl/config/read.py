@@ -1,0 +1,150 @@
+"""From TOML files, flags and defaults to a configuration, and back."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from clinicadl.config.base import Section, nearest, places
+from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError
+
+S = TypeVar("S", bound=Section)
+
+
+def settings(model: type[S], given: Mapping[str, Any]) -> S:
+    """Return the configuration that the given values and the defaults make.
+
+    Raises
+    ------
+    UsageError
+        A value is out of its bounds, a key is unknown, or a needed one is absent.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        _explain(error, model, UsageError, None)
+
+
+def experiment(given: Mapping[str, Any], *, toml: Path | None = None) -> ExperimentConfig:
+    """Return the experiment that flags, a file and the defaults describe, in this order.
+
+    Parameters
+    ----------
+    given
+        Nested as the sections are; only what was said.
+    toml
+        A configuration file.
+
+    Raises
+    ------
+    MissingInputError
+        The file cannot be read.
+    InvalidDataError
+        The file is not TOML, or one of its keys or values is wrong.
+    UsageError
+        A flag is wrong.
+    """
+    if toml is None:
+        return settings(ExperimentConfig, given)
+    written = _toml(toml)
+    needed = {"caps_directory": ".", "preprocessing_json": "-", "tsv_directory": "."}
+    try:
+        # The file is judged by itself first, so that its mistakes are laid at its door.
+        ExperimentConfig.model_validate(_merged({"data": needed}, written))
+    except ValidationError as error:
+        _explain(error, ExperimentConfig, InvalidDataError, toml)
+    return settings(ExperimentConfig, _merged(written, given))
+
+
+def to_toml(config: Section) -> str:
+    """Return a configuration as TOML that `experiment` reads back to the same configuration."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of an experiment."""
+    return json.dumps(ExperimentConfig.model_json_schema(), indent=2)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise MissingInputError(
+            "The configuration file cannot be read", where=path, found=error.strerror
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidDataError(
+            "The configuration file is not TOML", where=path, found=error
+        ) from error
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            # Another row of a table brings parameters of its own: the old row's do not apply.
+            replaced = "name" in value and value["name"] != old.get("name", value["name"])
+            merged[key] = dict(value) if replaced else _merged(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _explain(
+    error: ValidationError, model: type[Section], kind: type[ClinicaDLError], file: Path | None
+) -> NoReturn:
+    """Turn pydantic's first complaint into ours, naming the nearest key."""
+    first = error.errors(include_url=False)[0]
+    path = tuple(str(step) for step in first["loc"])
+    where = f"{file}, {'.'.join(path)}" if file else _flag(model, path)
+    if first["type"] == "extra_forbidden":
+        keys = {"/".join(place.path): place for place in places(model)}
+        siblings = [
+            place.path[len(path) - 1]
+            for place in keys.values()
+            if place.path[: len(path) - 1] == path[:-1]
+        ]
+        close = nearest(path[-1], siblings or keys)
+        raise kind(
+            f"The setting {path[-1]} is not known",
+            where=where,
+            fix=f"The nearest known one is {', '.join(close)}" if close else None,
+        ) from error
+    if first["type"] == "missing":
+        raise kind("A setting is missing", where=where, fix="Give it a value") from error
+    message = first["msg"].removeprefix("Value error, ")
+    raise kind(
+        f"A setting cannot be used, because {message[:1].lower()}{message[1:]}",
+        where=where,
+        found=_short(first["input"]),
+    ) from error
+
+
+def _short(value: object) -> str | None:
+    text = str(value)
+    return text if len(text) <= 80 else None
+
+
+def _flag(model: type[Section], path: tuple[str, ...]) -> str:
+    for place in places(model):
+        if place.path == path or place.path[:-1] == path:
+            return f"--{place.flag}"
+    return ".".join(path)

@@ -1,0 +1,47 @@
+"""What is learnt."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import field_validator
+
+from clinicadl.config.base import Choice, nearest, setting
+
+SELECTABLE = (
+    "loss", "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC", "MK",
+    "LR_plus", "LR_minus",
+)  # fmt: skip
+"""What can choose the best model of a classification; a law holds it against the table of metrics."""
+
+
+class Classification(Choice):
+    """Which of several classes an image belongs to."""
+
+    builds: ClassVar[str] = "clinicadl.tasks.classification:classification"
+
+    name: Literal["classification"] = "classification"
+    label: str = setting("diagnosis", "Column of the table that holds the class")
+    label_code: dict[str, int] | None = setting(
+        None, "Node of each class (default: sorted classes are 0, 1, ...); in a file only"
+    )
+    loss: Literal["CrossEntropyLoss", "MultiMarginLoss"] = setting(
+        "CrossEntropyLoss", "Loss, mean over the samples", short="l"
+    )
+    selection_metrics: tuple[str, ...] = setting(
+        ("loss",), "Validation metrics that each choose a best model", short="sm", min_length=1
+    )
+
+    @field_validator("selection_metrics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in SELECTABLE:
+                close = ", ".join(nearest(name, SELECTABLE))
+                raise ValueError(f"'{name}' is not a metric of this task; the nearest are {close}")
+        if len(set(names)) < len(names):
+            raise ValueError("a metric is named twice")
+        return names
+
+
+TASKS: dict[str, type[Choice]] = {"classification": Classification}

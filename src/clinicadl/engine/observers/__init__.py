@@ -1,0 +1,1 @@
+"""Those who watch a training and cannot change it."""

@@ -1,0 +1,1 @@
+"""The leakage guard: it decides and writes nothing."""

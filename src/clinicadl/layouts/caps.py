@@ -1,0 +1,319 @@
+"""CAPS: which images it holds, and where their tensors and extraction descriptions lie."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clinicadl.config.base import Choice
+from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, Linear, PetLinear, T1Volume
+from clinicadl.config.read import settings
+from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
+from clinicadl.layouts.files import existing_folder, inside, read_json, refuse_existing, write_json
+from clinicadl.layouts.images import SUFFIXES, stem
+
+logger = logging.getLogger(__name__)
+
+SUBJECTS = "subjects"
+TENSORS = "deeplearning_prepare_data"
+EXTRACTIONS = "tensor_extraction"
+
+Session = tuple[str, str]
+"""(participant, session), as in ``("sub-01", "ses-M000")``."""
+
+_SUFFIX = {"t1-linear": "T1w", "flair-linear": "flair", "t2-linear": "T2w"}
+_FOLDER = {
+    "t1-linear": "t1_linear", "flair-linear": "flair_linear", "t2-linear": "t2_linear",
+    "pet-linear": "pet_linear", "t1-volume": "t1/spm/segmentation/normalized_space",
+}  # fmt: skip
+_RUN = re.compile(r"_run-(\d+)")
+
+
+class StoredImage(NamedTuple):
+    """One image of a CAPS."""
+
+    participant: str
+    session: str
+    path: Path
+
+
+def pattern(preprocessing: Choice) -> str:
+    """Return the glob, relative to a session's folder, of the images of a preprocessing.
+
+    Examples
+    --------
+    >>> pattern(PREPROCESSINGS["t1-volume"]())
+    't1/spm/segmentation/normalized_space/*_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii*'
+    """
+    if isinstance(preprocessing, Custom):
+        suffix = preprocessing.custom_suffix
+        return suffix if suffix.startswith("*") else f"*{suffix}"
+    folder = _FOLDER[preprocessing.name]
+    if isinstance(preprocessing, T1Volume):
+        return f"{folder}/*_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii*"
+    if not isinstance(preprocessing, Linear):
+        raise UsageError(
+            "Images of this preprocessing have no known name", found=preprocessing.name
+        )
+    crop = "" if preprocessing.use_uncropped_image else "_desc-Crop"
+    space = f"space-MNI152NLin2009cSym{crop}_res-1x1x1"
+    if isinstance(preprocessing, PetLinear):
+        region = preprocessing.suvr_reference_region
+        return f"{folder}/*_trc-{preprocessing.tracer}_{space}_suvr-{region}_pet.nii*"
+    return f"{folder}/*{space}_{_SUFFIX[preprocessing.name]}.nii*"
+
+
+def folder(preprocessing: Choice) -> str:
+    """Return the folder, in a session's, where a pipeline writes its images.
+
+    Examples
+    --------
+    >>> folder(PREPROCESSINGS["t1-linear"]())
+    't1_linear'
+    """
+    return _FOLDER.get(preprocessing.name, preprocessing.name)
+
+
+def check(caps: Path) -> Path:
+    """Return ``caps`` if it is a CAPS; an empty folder is one.
+
+    Raises
+    ------
+    MissingInputError
+        It does not exist or is closed to us.
+    InvalidDataError
+        It is a BIDS data set, or has no ``subjects`` folder.
+    """
+    existing_folder(caps, "CAPS")
+    names = {entry.name for entry in os.scandir(caps)}
+    if SUBJECTS not in names and any(name.startswith("sub-") for name in names):
+        raise InvalidDataError(
+            "This is a BIDS data set, not a CAPS", where=caps,
+            fix="Give the CAPS, the folder that holds a folder named subjects",
+        )  # fmt: skip
+    if names and SUBJECTS not in names:
+        raise InvalidDataError(
+            "This is not a CAPS: it has no folder named subjects", where=caps, fix="Check the path"
+        )
+    return caps
+
+
+def index(caps: Path, preprocessing: Choice) -> dict[Session, StoredImage]:
+    """Return the image of each session that has one, in one walk of the folders.
+
+    Several images that differ in ``run-<n>`` alone count as the last run.
+
+    Parameters
+    ----------
+    caps
+        The CAPS.
+    preprocessing
+        Row of `PREPROCESSINGS`.
+
+    Returns
+    -------
+    (participant, session) -> image, sorted.
+
+    Raises
+    ------
+    InvalidDataError
+        This is no CAPS, or a session has several images that match.
+    """
+    check(caps)
+    wanted = re.compile(fnmatch.translate(pattern(preprocessing)), re.IGNORECASE)
+    below = "" if isinstance(preprocessing, Custom) else folder(preprocessing)
+    found: dict[Session, list[Path]] = {}
+    for participant, session, home in _sessions(caps):
+        for name in _files_below(home, below):
+            if wanted.match(name):
+                found.setdefault((participant, session), []).append(Path(home, name))
+    return {key: StoredImage(*key, _one(found[key], key)) for key in sorted(found)}
+
+
+def _sessions(caps: Path) -> Iterator[tuple[str, str, str]]:
+    root = caps / SUBJECTS
+    if not root.is_dir():
+        return
+    for participant in os.scandir(root):
+        if participant.name.startswith("sub-") and participant.is_dir():
+            for session in os.scandir(participant.path):
+                if session.name.startswith("ses-") and session.is_dir():
+                    yield participant.name, session.name, session.path
+
+
+def _files_below(home: str, below: str) -> Iterator[str]:
+    """Yield the images below one folder of a session, as paths relative to the session."""
+    start = f"{home}/{below}" if below else home
+    if Path(start).is_dir():
+        yield from _files(start, f"{below}/" if below else "")
+
+
+def _files(home: str, prefix: str) -> Iterator[str]:
+    for entry in os.scandir(home):
+        if entry.is_dir():
+            if entry.name != TENSORS:
+                yield from _files(entry.path, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(SUFFIXES) and not entry.name.startswith("."):
+            yield prefix + entry.name
+
+
+def _one(paths: list[Path], session: Session) -> Path:
+    if len(paths) > 1:
+        without_run = {_RUN.sub("", str(path)) for path in paths}
+        if len(without_run) > 1:
+            raise InvalidDataError(
+                "Several images match", where=" | ".join(session),
+                found=listed(sorted(path.name for path in paths)),
+                fix="Keep one, or make the suffix longer",
+            )  # fmt: skip
+        logger.warning("%s | %s has several runs: the last is taken", *session)
+    return max(paths, key=_run)
+
+
+def _run(path: Path) -> int:
+    match = _RUN.search(path.name)
+    return int(match.group(1)) if match else 0
+
+
+def select(
+    images: Mapping[Session, StoredImage], sessions: Iterable[Session], *, where: Path
+) -> list[StoredImage]:
+    """Return the image of each session, in the order of ``sessions``.
+
+    Raises
+    ------
+    MissingInputError
+        A session has no image; all such are named.
+    """
+    wanted = list(sessions)
+    missing = [f"({participant} | {session})" for participant, session in wanted
+               if (participant, session) not in images]  # fmt: skip
+    if missing:
+        raise MissingInputError(
+            f"{len(missing)} of {len(wanted)} sessions have no image",
+            where=where,
+            found=listed(missing),
+            fix="Preprocess them, or leave them out of the table",
+        )
+    return [images[key] for key in wanted]
+
+
+class ImageTensor(NamedTuple):
+    """Where the tensor of an image lies, and the file that ties it to its source."""
+
+    tensor: Path
+    origin: Path
+
+
+def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> ImageTensor:
+    """Return the paths of the tensor of a whole image.
+
+    Raises
+    ------
+    InvalidDataError
+        A name leads out of the CAPS.
+    """
+    home = (
+        f"{'custom' if isinstance(preprocessing, Custom) else preprocessing.name.replace('-', '_')}"
+    )
+    path = inside(
+        caps / SUBJECTS, image.participant, image.session, TENSORS, "image_based", home,
+        f"{stem(image.path)}.pt",
+    )  # fmt: skip
+    return ImageTensor(path, path.with_suffix(".json"))
+
+
+class Extraction(NamedTuple):
+    """What an extraction JSON says."""
+
+    path: Path
+    mode: str
+    preprocessing: Choice
+    content: dict[str, Any]
+
+
+def extraction_path(caps: Path, name: str) -> Path:
+    """Return where the extraction JSON of this name lies.
+
+    Raises
+    ------
+    InvalidDataError
+        The name leads out of the CAPS.
+    """
+    return inside(caps / EXTRACTIONS, name if name.endswith(".json") else f"{name}.json")
+
+
+def write_extraction(path: Path, preprocessing: Choice, *, mode: str) -> None:
+    """Write an extraction JSON with the published keys.
+
+    Raises
+    ------
+    OutputError
+        It exists.
+    """
+    refuse_existing(path)
+    row = preprocessing.model_dump(mode="json")
+    write_json(
+        path,
+        {
+            "preprocessing": row.pop("name"),
+            "mode": mode,
+            "use_uncropped_image": row.pop("use_uncropped_image", None),
+            "prepare_dl": False,
+            "extract_json": path.name,
+            "file_type": {
+                "pattern": pattern(preprocessing),
+                "description": f"image of {preprocessing.name}",
+            },
+            **row,
+        },
+    )
+
+
+def read_extraction(caps: Path, given: str) -> Extraction:
+    """Return the extraction that a path, or a name in the CAPS, stands for.
+
+    Raises
+    ------
+    MissingInputError
+        There is no such file; the known names are given.
+    InvalidDataError
+        The file is no extraction JSON.
+    """
+    check(caps)
+    path = Path(given)
+    if not path.is_file():
+        path = extraction_path(caps, given)
+    if not path.is_file():
+        known = sorted(entry.name for entry in (caps / EXTRACTIONS).glob("*.json"))
+        raise MissingInputError(
+            "The extraction JSON does not exist", where=caps / EXTRACTIONS, found=given,
+            fix=f"Known there: {listed(known)}" if known else "Run prepare-data first",
+        )  # fmt: skip
+    content = read_json(path, "extraction JSON")
+    absent = [key for key in ("preprocessing", "mode") if not isinstance(content.get(key), str)]
+    if absent:
+        raise InvalidDataError("The extraction JSON lacks a key", where=path, found=listed(absent))
+    return Extraction(path, content["mode"], _preprocessing(content, path), content)
+
+
+def _preprocessing(content: Mapping[str, Any], path: Path) -> Choice:
+    name = content["preprocessing"]
+    row = PREPROCESSINGS.get(name)
+    if row is None:
+        raise InvalidDataError(
+            "The preprocessing is not known", where=path, found=name,
+            fix=f"Known: {listed(PREPROCESSINGS)}",
+        )  # fmt: skip
+    # Older files say acq_label for the tracer.
+    renamed = {"tracer": content.get("acq_label"), **content}
+    given = {key: renamed[key] for key in row.model_fields if renamed.get(key) is not None}
+    try:
+        return settings(row, {**given, "name": name})
+    except UsageError as error:
+        raise InvalidDataError(error.what, where=path, found=error.found, fix=error.fix) from error

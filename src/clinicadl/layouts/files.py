@@ -1,0 +1,279 @@
+"""Whole-file writes, hashes, locks and paths that cannot leave their folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, OutputError
+
+TEMPORARY = ".partial-"
+"""Prefix of what is being written; a leftover of a killed run can be deleted at any time."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to, and rename it to ``path`` when the block succeeds.
+
+    Folders on the way are made. When the block fails, nothing is left and an old file is untouched.
+
+    Raises
+    ------
+    OutputError
+        The place cannot be written: no permission, no space, or a file where a folder should be.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a folder beside ``path`` to fill, and rename it to ``path`` when the block succeeds.
+
+    Parameters
+    ----------
+    path
+        The folder to be.
+    overwrite
+        Whether an existing folder is replaced; the old one goes when the new one stands.
+
+    Raises
+    ------
+    OutputError
+        The folder exists and holds something, or cannot be written.
+    """
+    if not overwrite:
+        refuse_existing(path)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    old = path.with_name(f"{TEMPORARY}{os.getpid()}-old-{path.name}")
+    with writing(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            for leftover in (temporary, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says against writing ``path`` into an `OutputError`.
+
+    Raises
+    ------
+    OutputError
+        No permission, no space, a read-only disk, or a file where a folder should be.
+    """
+    try:
+        yield
+    except ClinicaDLError:
+        raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except RuntimeError as error:
+        # torch reports a full disk as a RuntimeError of its own file writer.
+        full = _is_full(path)
+        if not full:
+            raise
+        raise unwritable(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return the error that says why ``path`` cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = "Free some space, then run the same command again: finished work is kept"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        fix = "Choose another place, or ask for permission to write there"
+    else:
+        fix = "Choose another place"
+    return OutputError("The output cannot be written", where=path, found=error.strerror, fix=fix)
+
+
+def _is_full(path: Path) -> bool:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return shutil.disk_usage(folder).free < 2**20
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a file, or a folder that holds something.
+
+    Raises
+    ------
+    OutputError
+        There is something at ``path``.
+    """
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if taken:
+        raise OutputError(
+            "The output exists already",
+            where=path,
+            fix="Choose another name, or remove it if you are sure: nothing was changed",
+        )
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a place where nothing can be written, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        The nearest existing folder above ``path`` is no folder, or forbids writing.
+    """
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def existing_folder(path: Path, meaning: str) -> Path:
+    """Return ``path`` if it is a folder that can be read.
+
+    Raises
+    ------
+    MissingInputError
+        It is absent, a file, or closed to us.
+    """
+    if not path.exists():
+        raise MissingInputError(f"The {meaning} does not exist", where=path, fix="Check the path")
+    if not path.is_dir():
+        raise MissingInputError(f"The {meaning} is not a folder", where=path, fix="Check the path")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise MissingInputError(
+            f"The {meaning} cannot be read", where=path, found=os.strerror(errno.EACCES),
+            fix="Ask for permission to read it",
+        )  # fmt: skip
+    return path
+
+
+def read_bytes(path: Path, meaning: str) -> bytes:
+    """Return what a file holds.
+
+    Raises
+    ------
+    MissingInputError
+        It is absent, a folder, or closed to us.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingInputError(
+            f"The {meaning} does not exist", where=path, fix="Check the path"
+        ) from error
+    except OSError as error:
+        raise MissingInputError(
+            f"The {meaning} cannot be read", where=path, found=error.strerror
+        ) from error
+
+
+def inside(folder: Path, *parts: str) -> Path:
+    """Return ``folder`` joined with ``parts``, which must stay below it.
+
+    Raises
+    ------
+    InvalidDataError
+        The parts lead out of the folder.
+    """
+    joined = folder.joinpath(*parts)
+    home, there = folder.resolve(), joined.resolve()
+    if not there.is_relative_to(home) or there == home:
+        raise InvalidDataError(
+            "A name leads out of its folder", where=folder, found="/".join(parts),
+            fix="Use names without '..' and without a leading '/'",
+        )  # fmt: skip
+    return joined
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises
+    ------
+    MissingInputError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as content:
+            return file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise MissingInputError(
+            "The file cannot be read", where=path, found=error.strerror
+        ) from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, meaning: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises
+    ------
+    MissingInputError
+        The file cannot be read.
+    InvalidDataError
+        It is not JSON, or not an object.
+    """
+    try:
+        content = json.loads(read_bytes(path, meaning).decode("utf-8-sig"))
+    except ValueError as error:
+        raise InvalidDataError(f"The {meaning} is not JSON", where=path, found=error) from error
+    if not isinstance(content, dict):
+        raise InvalidDataError(f"The {meaning} is not a JSON object", where=path)
+    return content
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file, whole."""
+    with whole_file(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+@contextmanager
+def lock(path: Path, meaning: str) -> Iterator[None]:
+    """Hold ``path`` for this process; the system lets go of it even after kill -9.
+
+    Raises
+    ------
+    OutputError
+        Another process holds it.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"Another process is writing to the {meaning}", where=path.parent,
+                fix="Wait until it is done, or stop it",
+            ) from error  # fmt: skip
+        yield

@@ -1,0 +1,1 @@
+"""The folders that split and kfold write."""

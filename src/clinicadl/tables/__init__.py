@@ -1,0 +1,1 @@
+"""Who takes part: tables of participants and sessions."""

@@ -1,0 +1,1 @@
+"""What is learnt: targets, losses, readings of the output, scores."""
