@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from hypothesis import settings
 
-REAL = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+from clinicadl.draws import generator
+
+# Two processes of tests share two cores, and a busy machine is no reason to fail.
+torch.set_num_threads(1)
+settings.register_profile("clinicadl", deadline=None, derandomize=True)
+settings.load_profile("clinicadl")
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+GRID = (18, 20, 17)
+AFFINE = np.array([[8.0, 0, 0, -68], [0, 8, 0, -90], [0, 0, 8, -60], [0, 0, 0, 1]])
+SUFFIX = "desc-Tiny_T1w.nii.gz"
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +32,128 @@ def real_data() -> Path:
             f"the real scans are not beside the repository ({REAL.parent.name}/{REAL.name})"
         )
     return REAL
+
+
+def make_caps(folder: Path, *, n_participants: int = 20, first: int = 0) -> Path:
+    """Write a CAPS of tiny images whose class can be learnt, and its table.
+
+    Odd participants are AD: a corner of their image is dark. Every fourth has a second session.
+    """
+    from clinicadl.layouts import images
+
+    rows = ["participant_id\tsession_id\tdiagnosis\tage\tsex"]
+    for number in range(first, first + n_participants):
+        participant = f"sub-T{number:03d}"
+        for session in ["ses-M000", "ses-M012"] if number % 4 == 0 else ["ses-M000"]:
+            draw = generator(7, f"tiny/{session}", sample=number)
+            voxels = draw.uniform(0.5, 1.0, GRID).astype(np.float32)
+            if number % 2:
+                voxels[2:9, 2:9, 2:9] *= 0.3
+            path = folder / "subjects" / participant / session / "custom"
+            images.write(path / f"{participant}_{session}_{SUFFIX}", voxels, affine=AFFINE)
+            diagnosis = "AD" if number % 2 else "CN"
+            age, sex = 60 + (number * 7) % 25, "FM"[number // 2 % 2]
+            rows.append(f"{participant}\t{session}\t{diagnosis}\t{age}\t{sex}")
+    (folder / "labels.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CAPS with tensors, a test set and two folds; nobody writes to it."""
+    from clinicadl import KFoldConfig, PrepareConfig, SplitConfig, kfold, prepare_data, split
+
+    caps = make_caps(tmp_path_factory.mktemp("tiny") / "caps")
+    split(
+        SplitConfig(
+            data_tsv=caps / "labels.tsv", subset_name="test", n_test=6, ignore_demographics=True
+        )
+    )
+    kfold(KFoldConfig(data_tsv=caps / "split" / "train.tsv", n_splits=2))
+    prepare_data(
+        PrepareConfig(
+            caps_directory=caps,
+            preprocessing={"name": "custom", "custom_suffix": SUFFIX},
+            extract_json="tiny",
+            n_proc=1,
+        )
+    )
+    return caps
+
+
+@pytest.fixture
+def prepared(prepared_once: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared CAPS, for tests that change it."""
+    return Path(shutil.copytree(prepared_once, tmp_path / "caps"))
+
+
+@pytest.fixture(scope="session")
+def config_of() -> Callable:
+    """Return a function that makes a quick experiment on a prepared tiny CAPS."""
+    from clinicadl import read_experiment
+
+    def config(caps: Path, **sections):
+        quick = {
+            "data": {
+                "caps_directory": caps,
+                "preprocessing_json": "tiny",
+                "tsv_directory": caps / "split" / "2_fold",
+            },
+            "network": {"name": "Conv4_FC3", "dropout": 0.3},
+            "optimization": {"epochs": 3, "batch_size": 4, "learning_rate": 1e-3},
+            "validation": {"n_splits": 2, "split": [0]},
+            "compute": {"n_proc": 0, "gpu": False},
+            "task": {"name": "classification", "selection_metrics": ["loss", "BA"]},
+        }
+        for name, settings in sections.items():
+            quick[name] = {**quick.get(name, {}), **settings}
+        return read_experiment(quick)
+
+    return config
+
+
+@pytest.fixture(scope="session")
+def trained_once(prepared_once: Path, config_of, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MAPS of one trained split; nobody writes to it."""
+    from clinicadl import train
+
+    maps = tmp_path_factory.mktemp("trained") / "maps"
+    train(config_of(prepared_once), maps)
+    return maps
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy of the trained MAPS, for tests that change it."""
+    return Path(shutil.copytree(trained_once, tmp_path / "maps"))
+
+
+def run_cli(*arguments: object, folder: Path | None = None):
+    """Run the command line in a process of its own; return what it said and its exit code."""
+    import subprocess
+    import sys
+
+    return subprocess.run(
+        [sys.executable, "-m", "clinicadl", *map(str, arguments)],
+        capture_output=True, text=True, cwd=folder, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def clinicadl() -> Callable:
+    """The command line, in a process of its own."""
+    return run_cli
+
+
+@pytest.fixture
+def invoke(capfd):
+    """The command line in this process: returns (exit code, standard output, standard error)."""
+    from clinicadl.cli.main import run
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            run([str(argument) for argument in arguments])
+        said = capfd.readouterr()
+        return int(done.value.code or 0), said.out, said.err
+
+    return call

@@ -30,8 +30,8 @@ def outcomes(
 ) -> Iterator[Outcome[Job, Result]]:
     """Yield what becomes of each job, in the order of the jobs.
 
-    An error that the user can mend becomes an outcome and the others go on; only an output that cannot
-    be written (no space, no permission) ends everything, since it would end every other job too.
+    An error that the user can mend becomes an outcome and the others go on; only an output that
+    cannot be written (no space, no permission) ends everything, since it would end every other job.
 
     Parameters
     ----------

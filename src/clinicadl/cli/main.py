@@ -60,12 +60,12 @@ root.callback = _prepare
 
 
 def run(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; the only function that exits.
+    """Run the command line; the only function that exits, always with an exit code.
 
     Raises
     ------
-    SystemExit
-        Always, with the exit code.
+    ClinicaDLError
+        With ``--debug`` alone, for the sake of the traceback.
     """
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments

@@ -11,7 +11,7 @@ import click
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic_core import PydanticUndefined
 
-from clinicadl.config.base import Place, Section, nearest, places
+from clinicadl.config.base import Place, Section, places
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,12 +28,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, with the flag of a list repeated before each of its values."""
-        try:
-            return super().parse_args(ctx, _flags_repeated(self.get_params(ctx), list(args)))
-        except click.NoSuchOption as error:
-            known = [flag for param in self.get_params(ctx) for flag in param.opts]
-            error.possibilities = error.possibilities or nearest(error.option_name, known)
-            raise
+        return super().parse_args(ctx, _flags_repeated(self.get_params(ctx), list(args)))
 
 
 class _Unit(NamedTuple):
@@ -137,7 +132,7 @@ def options_of(
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was said on the command line, nested as the sections are; the unsaid is left out."""
+    """Return what was said on the command line, nested as the sections are, and nothing else."""
     nested: dict[str, Any] = {}
     for name, value in flags.items():
         if value is None or value == ():
@@ -168,44 +163,38 @@ def _add(function: Any, param: click.Parameter) -> None:
 
 def _argument(name: str, place: Place) -> click.Argument:
     shown = _field(name).upper()
-    kind = Names(list(place.table.all_rows())) if place.table else _type(place)[0]
-    return click.Argument([name], type=kind, metavar=shown)
+    return click.Argument([name], type=_type(place)[0], metavar=shown)
 
 
 def _option(name: str, place: Place) -> click.Option | None:
-    if place.path[-1] == "name" and place.table is None:
-        return None
-    flag = "--" + str(
-        place.flag if place.table is None else place.extra("flag") or place.path[-2]
-    ).replace("_", "-")
-    short = place.extra("short")
-    names = [*([f"-{short}"] if short else []), flag]
-    if place.field.annotation in (bool, bool | None):
-        off = place.extra("off") or f"no-{flag[2:]}"
-        pair = f"{flag}/--{off}"
-        names = [*([f"-{short}"] if short else []), pair]
-        return click.Option([name, *names], default=None, help=_help(place))
     kind, is_list = _type(place)
-    if kind is None:
+    if kind is None or (place.path[-1] == "name" and place.table is None):
         return None
-    if place.table:
-        kind = Names(list(place.table.all_rows()))
+    flag = _dashed(place.flag)
+    names = [name, *([f"-{place.said('short')}"] if place.said("short") else [])]
+    if place.field.annotation in (bool, bool | None):
+        off = _dashed(place.said("off") or f"no-{place.flag}")
+        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(place))
     option = ListOption if is_list else click.Option
-    return option([name, *names], type=kind, multiple=is_list, default=None, help=_help(place))
+    return option([*names, flag], type=kind, multiple=is_list, default=None, help=_help(place))
+
+
+def _dashed(flag: str) -> str:
+    return "--" + flag.replace("_", "-")
 
 
 def _help(place: Place) -> str:
     text = place.field.description or ""
-    if place.extra("unit"):
-        text += f" [{place.extra('unit')}]"
+    if place.said("unit"):
+        text += f" [{place.said('unit')}]"
     default = place.field.get_default()
     if default in (None, (), PydanticUndefined):
         return text
     if place.table:
         shown = default.name
     elif isinstance(default, bool):
-        off = place.extra("off") or f"no-{place.flag}"
-        shown = (place.flag if default else off).replace("_", "-")
+        off = place.said("off") or f"no-{place.flag}"
+        shown = _dashed(place.flag if default else off)[2:]
     elif isinstance(default, tuple):
         shown = " ".join(f"{value}" for value in default)
     else:
@@ -213,8 +202,10 @@ def _help(place: Place) -> str:
     return f"{text} (default: {shown})"
 
 
-def _type(place: Place) -> tuple[Any, bool]:
-    """Return click's type of a setting, and whether it takes several values; no type: a file's only."""
+def _type(place: Place) -> tuple[click.ParamType[Any] | None, bool]:
+    """Return click's type of a setting (none: in files only), and whether it is a list."""
+    if place.table:
+        return Names(list(place.table.all_rows())), False
     annotation: Any = place.field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(arg for arg in get_args(annotation) if arg is not type(None))
@@ -236,7 +227,7 @@ def _scalar(annotation: Any, place: Place) -> Any:
     return click.STRING
 
 
-def _range(annotation: type, place: Place) -> click.ParamType:
+def _range(annotation: type, place: Place) -> click.ParamType[Any]:
     bounds: dict[str, Any] = {}
     for bound in place.field.metadata:
         if isinstance(bound, Ge | Gt):

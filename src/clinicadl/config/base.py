@@ -76,16 +76,26 @@ class Table:
 
     rows: Mapping[str, type[Choice]]
     group: str
+    default: str | None = None
+    """Row that is meant where parameters are given without a name."""
 
     def all_rows(self) -> dict[str, type[Choice]]:
         """Return our rows and those that other packages declare as entry points."""
         return {**_declared(self.group), **self.rows}
 
     def row(self, value: Any) -> Choice:
-        """Return the row that a name, a mapping with a name, or a row stands for."""
+        """Return the row that a name, a mapping with a name, or a row stands for.
+
+        Raises
+        ------
+        PydanticCustomError
+            There is no such row; pydantic adds where.
+        """
         if isinstance(value, Choice):
             return value
         settings = {"name": value} if isinstance(value, str) else value
+        if isinstance(settings, Mapping) and self.default is not None:
+            settings = {"name": self.default, **settings}
         if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
             raise PydanticCustomError("no_name", "needs a name, one of {names}", self._names())
         rows = self.all_rows()
@@ -117,9 +127,21 @@ class Table:
         return {"oneOf": [row.model_json_schema() for row in self.all_rows().values()]}
 
 
-def from_table(rows: Mapping[str, type[Choice]], group: str) -> Table:
-    """Return the annotation of a field that takes a row of ``rows`` or of an entry point's group."""
-    return Table(rows, group)
+def from_table(
+    rows: Mapping[str, type[Choice]], group: str, *, default: str | None = None
+) -> Table:
+    """Return the annotation of a field that takes a row of ``rows`` or of other packages.
+
+    Parameters
+    ----------
+    rows
+        Name -> settings.
+    group
+        Entry points under which other packages declare rows.
+    default
+        Row that is meant where parameters are given without a name.
+    """
+    return Table(rows, group, default)
 
 
 @cache
@@ -154,9 +176,9 @@ class Place(NamedTuple):
     @property
     def flag(self) -> str:
         """The long flag, without dashes."""
-        return str(self.extra("flag") or self.path[-1])
+        return str(self.said("flag") or self.path[-2 if self.table else -1])
 
-    def extra(self, name: str) -> Any:
+    def said(self, name: str) -> Any:
         """Return what `setting` was told besides the default, the meaning and the bounds."""
         shown = self.field.json_schema_extra
         return shown.get(name) if isinstance(shown, dict) else None

@@ -10,7 +10,7 @@ from clinicadl.config.data import DataConfig
 from clinicadl.config.network import NETWORKS, Conv5FC3
 from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.config.reproducibility import ReproducibilityConfig
-from clinicadl.config.task import TASKS, Classification
+from clinicadl.config.task import TASKS, Classification, TaskSettings
 from clinicadl.config.transfer import TransferConfig
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.config.validation import ValidationConfig
@@ -20,9 +20,11 @@ class ExperimentConfig(Section):
     """All that decides what a training learns, and from what."""
 
     data: DataConfig
-    task: Annotated[Choice, from_table(TASKS, "clinicadl.tasks")] = Classification()
-    network: Annotated[Choice, from_table(NETWORKS, "clinicadl.networks")] = setting(
-        Conv5FC3(), "Network", flag="architecture", short="a"
+    task: Annotated[TaskSettings, from_table(TASKS, "clinicadl.tasks", default="classification")] = (
+        Classification()
+    )
+    network: Annotated[Choice, from_table(NETWORKS, "clinicadl.networks", default="Conv5_FC3")] = (
+        setting(Conv5FC3(), "Network", flag="architecture", short="a")
     )
     transforms: TransformsConfig = TransformsConfig()
     optimization: OptimizationConfig = OptimizationConfig()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import field_validator
 
@@ -24,9 +24,9 @@ class FromImagesConfig(GenerateConfig):
     """Images made from those of a CAPS."""
 
     caps_directory: Path = setting(..., "CAPS whose images are changed")
-    preprocessing: Annotated[Choice, from_table(PREPROCESSINGS, "clinicadl.preprocessings")] = (
-        setting(T1Linear(), "Preprocessing whose images are taken")
-    )
+    preprocessing: Annotated[
+        Choice, from_table(PREPROCESSINGS, "clinicadl.preprocessings", default="t1-linear")
+    ] = setting(T1Linear(), "Preprocessing whose images are taken")
     participants_tsv: Path | None = setting(
         None, "Table of the sessions (default: all of the CAPS)"
     )
@@ -35,8 +35,10 @@ class FromImagesConfig(GenerateConfig):
 class RandomConfig(FromImagesConfig):
     """One image and fresh noise: labels that nothing can learn."""
 
-    mean: float = setting(0.0, "Mean of the noise, in units of the image")
-    sigma: float = setting(0.5, "Standard deviation of the noise, in units of the image", ge=0)
+    mean: float = setting(0.0, "Mean of the noise, in units of the image", allow_inf_nan=False)
+    sigma: float = setting(
+        0.5, "Standard deviation of the noise, in units of the image", ge=0, allow_inf_nan=False
+    )
 
 
 class TrivialConfig(FromImagesConfig):
@@ -63,9 +65,19 @@ class SheppLoganConfig(GenerateConfig):
     )
     smoothing: bool = setting(False, "Blur each image by a random amount")
 
+    @field_validator("cn_subtypes_distribution", "ad_subtypes_distribution", mode="before")
+    @classmethod
+    def _has_three_shares(cls, shares: Any) -> Any:
+        if isinstance(shares, list | tuple) and len(shares) != 3:
+            raise ValueError(f"three shares are needed, not {len(shares)}")
+        return shares
+
     @field_validator("cn_subtypes_distribution", "ad_subtypes_distribution")
     @classmethod
     def _is_distribution(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-            raise ValueError(f"the shares must be positive and sum to 1, not {sum(shares):g}")
+        # Written so that a share that is not a number is refused as well.
+        if not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6):
+            raise ValueError(
+                f"the shares must not be negative and must sum to 1, not {sum(shares):g}"
+            )
         return shares

@@ -10,9 +10,15 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from clinicadl.config.base import Section, nearest, places
+from clinicadl.config.base import Place, Section, nearest, places
 from clinicadl.config.experiment import ExperimentConfig
-from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError
+from clinicadl.errors import (
+    ClinicaDLError,
+    InvalidDataError,
+    MissingInputError,
+    UsageError,
+    listed,
+)
 
 S = TypeVar("S", bound=Section)
 
@@ -117,6 +123,13 @@ def _explain(
     where = f"{file}, {'.'.join(path)}" if file else _flag(model, path)
     if first["type"] == "extra_forbidden":
         keys = {"/".join(place.path): place for place in places(model)}
+        owners = _rows_with(path[-1], keys.get("/".join((*path[:-1], "name"))))
+        if owners:
+            raise kind(
+                f"The setting {path[-1]} does not belong to the {path[-2]} that was chosen",
+                where=where,
+                fix=f"It belongs to {listed(owners)}",
+            ) from error
         siblings = [
             place.path[len(path) - 1]
             for place in keys.values()
@@ -136,6 +149,14 @@ def _explain(
         where=where,
         found=_short(first["input"]),
     ) from error
+
+
+def _rows_with(setting: str, choice: Place | None) -> list[str]:
+    """Return the rows of a table that have a setting."""
+    if choice is None or choice.table is None:
+        return []
+    rows = choice.table.all_rows()
+    return [name for name, row in rows.items() if setting in row.model_fields]
 
 
 def _short(value: object) -> str | None:

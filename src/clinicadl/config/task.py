@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import field_validator
 
@@ -12,7 +12,30 @@ SELECTABLE = (
     "loss", "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC", "MK",
     "LR_plus", "LR_minus",
 )  # fmt: skip
-"""What can choose the best model of a classification; a law holds it against the table of metrics."""
+"""What can choose the best model of a classification."""
+
+
+class TaskSettings(Protocol):
+    """What the settings of every task say."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Column of the table that is learnt."""
+        ...
+
+    @property
+    def selection_metrics(self) -> tuple[str, ...]:
+        """Validation metrics that each choose a best model."""
+        ...
+
+    def build(self, *inputs: Any) -> Any:
+        """Return the task."""
+        ...
 
 
 class Classification(Choice):

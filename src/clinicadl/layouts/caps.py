@@ -45,6 +45,11 @@ class StoredImage(NamedTuple):
 def pattern(preprocessing: Choice) -> str:
     """Return the glob, relative to a session's folder, of the images of a preprocessing.
 
+    Raises
+    ------
+    UsageError
+        The row comes from another package and says no file name.
+
     Examples
     --------
     >>> pattern(PREPROCESSINGS["t1-volume"]())
@@ -210,6 +215,17 @@ class ImageTensor(NamedTuple):
     origin: Path
 
 
+def tensor_folder(preprocessing: Choice) -> str:
+    """Return the folder of the tensors of a preprocessing.
+
+    Examples
+    --------
+    >>> tensor_folder(PREPROCESSINGS["t1-linear"]())
+    't1_linear'
+    """
+    return preprocessing.name.replace("-", "_")
+
+
 def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> ImageTensor:
     """Return the paths of the tensor of a whole image.
 
@@ -218,14 +234,45 @@ def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> Image
     InvalidDataError
         A name leads out of the CAPS.
     """
-    home = (
-        f"{'custom' if isinstance(preprocessing, Custom) else preprocessing.name.replace('-', '_')}"
-    )
     path = inside(
-        caps / SUBJECTS, image.participant, image.session, TENSORS, "image_based", home,
-        f"{stem(image.path)}.pt",
+        caps / SUBJECTS, image.participant, image.session, TENSORS, "image_based",
+        tensor_folder(preprocessing), f"{stem(image.path)}.pt",
     )  # fmt: skip
     return ImageTensor(path, path.with_suffix(".json"))
+
+
+def index_tensors(
+    caps: Path, preprocessing: Choice, sessions: Iterable[Session]
+) -> dict[Session, ImageTensor]:
+    """Return the whole-image tensor of each of these sessions that has one.
+
+    The image itself need not be there any more: a tensor is known by its name.
+
+    Raises
+    ------
+    InvalidDataError
+        A session has several.
+    """
+    check(caps)
+    wanted = re.compile(
+        fnmatch.translate(f"{pattern(preprocessing).rpartition('/')[2].partition('.nii')[0]}.pt"),
+        re.IGNORECASE,
+    )
+    found: dict[Session, ImageTensor] = {}
+    for participant, session in sessions:
+        home = inside(caps / SUBJECTS, participant, session) / TENSORS / "image_based"
+        folder_name = tensor_folder(preprocessing)
+        below = home / folder_name
+        names = [e.name for e in os.scandir(below) if wanted.match(e.name)] if below.is_dir() else []
+        if len(names) > 1:
+            raise InvalidDataError(
+                "Several tensors match", where=f"{participant} | {session}",
+                found=listed(sorted(names)), fix="Keep one, or make the suffix longer",
+            )  # fmt: skip
+        if names:
+            tensor = below / names[0]
+            found[participant, session] = ImageTensor(tensor, tensor.with_suffix(".json"))
+    return found
 
 
 class Extraction(NamedTuple):
@@ -248,8 +295,21 @@ def extraction_path(caps: Path, name: str) -> Path:
     return inside(caps / EXTRACTIONS, name if name.endswith(".json") else f"{name}.json")
 
 
-def write_extraction(path: Path, preprocessing: Choice, *, mode: str) -> None:
+def write_extraction(
+    path: Path, preprocessing: Choice, *, mode: str, parts: Mapping[str, Any] | None = None
+) -> None:
     """Write an extraction JSON with the published keys.
+
+    Parameters
+    ----------
+    path
+        The file, see `extraction_path`.
+    preprocessing
+        Row of `PREPROCESSINGS`.
+    mode
+        Which parts the tensors hold.
+    parts
+        What the mode adds to the keys, or changes in them.
 
     Raises
     ------
@@ -271,6 +331,7 @@ def write_extraction(path: Path, preprocessing: Choice, *, mode: str) -> None:
                 "description": f"image of {preprocessing.name}",
             },
             **row,
+            **(parts or {}),
         },
     )
 
@@ -296,6 +357,24 @@ def read_extraction(caps: Path, given: str) -> Extraction:
             fix=f"Known there: {listed(known)}" if known else "Run prepare-data first",
         )  # fmt: skip
     content = read_json(path, "extraction JSON")
+    return parse_extraction(content, path)
+
+
+def parse_extraction(content: dict[str, Any], path: Path) -> Extraction:
+    """Return what the content of an extraction JSON means.
+
+    Parameters
+    ----------
+    content
+        Its keys and values.
+    path
+        The file that holds them, for messages.
+
+    Raises
+    ------
+    InvalidDataError
+        A key is absent or wrong.
+    """
     absent = [key for key in ("preprocessing", "mode") if not isinstance(content.get(key), str)]
     if absent:
         raise InvalidDataError("The extraction JSON lacks a key", where=path, found=listed(absent))

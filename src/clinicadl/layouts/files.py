@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, OutputError
+from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
 
 TEMPORARY = ".partial-"
 """Prefix of what is being written; a leftover of a killed run can be deleted at any time."""
@@ -84,35 +84,37 @@ def writing(path: Path) -> Iterator[None]:
     ------
     OutputError
         No permission, no space, a read-only disk, or a file where a folder should be.
+    RuntimeError
+        Whatever else went wrong inside the block.
     """
     try:
         yield
-    except ClinicaDLError:
-        raise
     except OSError as error:
-        raise unwritable(path, error) from error
+        refuse_writing(path, error)
     except RuntimeError as error:
         # torch reports a full disk as a RuntimeError of its own file writer.
-        full = _is_full(path)
-        if not full:
+        if "file write failed" not in str(error) and "PytorchStreamWriter" not in str(error):
             raise
-        raise unwritable(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+        refuse_writing(path, OSError(errno.ENOSPC, str(error).partition("\n")[0]))
 
 
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """Return the error that says why ``path`` cannot be written."""
+def refuse_writing(path: Path, error: OSError) -> NoReturn:
+    """Say why ``path`` cannot be written.
+
+    Raises
+    ------
+    OutputError
+        Always.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = "Free some space, then run the same command again: finished work is kept"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         fix = "Choose another place, or ask for permission to write there"
     else:
         fix = "Choose another place"
-    return OutputError("The output cannot be written", where=path, found=error.strerror, fix=fix)
-
-
-def _is_full(path: Path) -> bool:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    return shutil.disk_usage(folder).free < 2**20
+    raise OutputError(
+        "The output cannot be written", where=path, found=error.strerror, fix=fix
+    ) from error
 
 
 def refuse_existing(path: Path) -> None:
@@ -126,7 +128,7 @@ def refuse_existing(path: Path) -> None:
     try:
         taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
-        raise unwritable(path, error) from error
+        refuse_writing(path, error)
     if taken:
         raise OutputError(
             "The output exists already",
@@ -145,9 +147,9 @@ def refuse_unwritable(path: Path) -> None:
     """
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
-        raise unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+        refuse_writing(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
     if not os.access(above, os.W_OK | os.X_OK):
-        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        refuse_writing(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def existing_folder(path: Path, meaning: str) -> Path:

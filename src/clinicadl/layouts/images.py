@@ -42,7 +42,7 @@ def read(path: Path) -> Image:
     MissingInputError
         The file is absent or closed to us.
     InvalidDataError
-        It is not NIfTI, is truncated, its header lies about its size, or it is not three-dimensional.
+        It is not NIfTI, truncated, not three-dimensional, or its header lies about its size.
     """
     image = _parse(path)
     shape = tuple(int(n) for n in image.shape)
@@ -130,7 +130,7 @@ def check_content(voxels: NDArray[np.float32], path: Path) -> None:
 def write(
     path: Path, voxels: NDArray[Any], *, affine: NDArray[np.float64], header: Any = None
 ) -> None:
-    """Write an image whole, as the type of ``voxels``, with the affine and header of what it was made from.
+    """Write an image whole, as the type of ``voxels``, with the affine of what it was made from.
 
     Parameters
     ----------

@@ -1,0 +1,52 @@
+"""The examples in the documentation are tests: each page runs in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+ROOT = Path(__file__).resolve().parent
+
+
+def _bash(example: Example) -> None:
+    commands = Path(sys.executable).parent
+    said = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", example.parsed],
+        cwd=example.namespace["folder"],
+        env={**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def _setup(namespace: dict[str, object]) -> None:
+    """Give a page a folder with a small CAPS: ``caps/``, its table, its test set and its folds."""
+    temporary = TemporaryDirectory()
+    namespace["temporary"], namespace["folder"] = temporary, temporary.name
+    namespace["before"] = Path.cwd()
+    sys.path.insert(0, str(ROOT / "tests"))
+    from conftest import make_caps
+
+    make_caps(Path(temporary.name) / "caps")
+    os.chdir(temporary.name)
+
+
+def _teardown(namespace: dict[str, object]) -> None:
+    os.chdir(namespace["before"])
+    namespace["temporary"].cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="bash", evaluator=_bash)],
+    patterns=["*.md"],
+    setup=_setup,
+    teardown=_teardown,
+).pytest()

@@ -1,0 +1,74 @@
+"""Batches, read ahead by workers who change who computes and never what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from clinicadl.data.dataset import ImageDataset, Sample
+
+
+class Batch(NamedTuple):
+    """Samples that pass the network together."""
+
+    images: Tensor
+    """Shape (n, channel, x, y, z)."""
+    targets: Tensor
+    """Shape (n,)."""
+    rows: list[int]
+    """Rows in the table of samples."""
+
+
+class Loader:
+    """A handle on the workers that read a data set; they live until it is let go.
+
+    Parameters
+    ----------
+    dataset
+        The samples.
+    n_proc
+        Worker processes; 0 reads in this one.
+    pinned
+        Whether batches are put where a GPU can fetch them.
+    """
+
+    def __init__(self, dataset: ImageDataset, *, n_proc: int, pinned: bool = False) -> None:
+        self._order = _Order()
+        self._loader: DataLoader[Sample] = DataLoader(
+            dataset,
+            batch_sampler=self._order,
+            num_workers=n_proc,
+            persistent_workers=n_proc > 0,
+            collate_fn=collate,
+            pin_memory=pinned,
+        )
+
+    def __call__(self, order: Sequence[list[int]]) -> Iterator[Batch]:
+        """Yield the batches of an order, one list of rows a batch."""
+        self._order.batches = order
+        yield from self._loader
+
+
+class _Order:
+    """The batch sampler: it says what it was last told."""
+
+    batches: Sequence[list[int]] = ()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return samples as one batch."""
+    return Batch(
+        torch.stack([sample.image for sample in samples]),
+        torch.tensor([sample.target for sample in samples]),
+        [sample.row for sample in samples],
+    )

@@ -1,0 +1,96 @@
+"""On what the network computes, and how memory is held."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clinicadl.errors import UsageError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_GLIBC_DEFAULT = 128 * 1024
+_KEPT = 2**30
+"""Bytes below which glibc keeps memory for the next step; the most that M_MMAP_THRESHOLD takes is
+half of the heap's largest size, and activations above it are rare."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A resolved device."""
+
+    torch_device: torch.device
+    channels_last: bool
+    """Whether volumes are laid out channel by channel last: half the time on the CPU."""
+
+    def put(self, images: Tensor) -> Tensor:
+        """Return a batch on the device, laid out as the network wants it."""
+        moved = images.to(self.torch_device, non_blocking=True)
+        if self.channels_last and moved.ndim == 5:
+            return moved.contiguous(memory_format=torch.channels_last_3d)
+        return moved
+
+    def put_network(self, network: nn.Module) -> nn.Module:
+        """Return the network on the device, its weights laid out as its activations will be."""
+        network = network.to(self.torch_device)
+        if not self.channels_last:
+            return network
+        # The stubs of ``to`` know the layouts of pictures, not those of volumes.
+        return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what the bits of a result depend on."""
+        name = "cpu"
+        if self.torch_device.type == "cuda":
+            name = torch.cuda.get_device_name(self.torch_device)
+        return {
+            "device": self.torch_device.type,
+            "device_name": name,
+            "threads": torch.get_num_threads(),
+            "channels_last": self.channels_last,
+        }
+
+
+def resolve(gpu: bool | None) -> Device:
+    """Return the device that is meant: a GPU where there is one, unless said otherwise.
+
+    Raises
+    ------
+    UsageError
+        A GPU was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if gpu and not available:
+        raise UsageError("There is no GPU that torch can use", where="--gpu", fix="Use --no-gpu")
+    on_gpu = available if gpu is None else gpu
+    return Device(torch.device("cuda" if on_gpu else "cpu"), channels_last=not on_gpu)
+
+
+@contextmanager
+def memory(setting: str, device: Device) -> Iterator[None]:
+    """Let freed memory be kept for the next step inside the block, where that is fast and possible.
+
+    With glibc's own settings every large activation is mapped, zeroed by the kernel and unmapped
+    again, which takes a third of a training step on the CPU. No bit of a result depends on this.
+    """
+    if setting != "fast" or device.torch_device.type != "cpu" or sys.platform != "linux":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # musl has another allocator
+        yield
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
+    libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_THRESHOLD, _GLIBC_DEFAULT)
+        libc.mallopt(_M_TRIM_THRESHOLD, _GLIBC_DEFAULT)
+        libc.malloc_trim(0)

@@ -1,0 +1,85 @@
+"""What a training tells those who watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Row:
+    """Metrics of train and validation at one moment."""
+
+    epoch: int
+    iteration: int
+    """Weight updates in this epoch."""
+    time: float
+    """Seconds since the training of this split began."""
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SplitStarted:
+    """A split begins, or goes on after an interruption."""
+
+    maps: Path
+    split: int
+    first_epoch: int
+    n_epochs: int
+    n_batches: int
+    """Batches of one epoch."""
+    updates_per_epoch: int
+    history: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class BatchDone:
+    """One batch of training is done."""
+
+    split: int
+    epoch: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Train and validation were evaluated, inside an epoch or at its end."""
+
+    split: int
+    row: Row
+    improved: tuple[str, ...]
+    """Selection metrics whose best model this is; none inside an epoch."""
+    history: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class SplitEnded:
+    """A split is trained and its results are written."""
+
+    split: int
+    why: str
+
+
+Event = SplitStarted | BatchDone | Evaluated | SplitEnded
+
+
+class Observer(Protocol):
+    """Watches a training; it gets frozen values and returns nothing."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        ...
+
+
+def log_columns(row: Row) -> dict[str, float]:
+    """Return a row as the columns of ``training.tsv``."""
+    return {
+        "epoch": row.epoch,
+        "iteration": row.iteration,
+        "time": round(row.time, 3),
+        **{f"{name}_train": value for name, value in row.train.items()},
+        **{f"{name}_valid": value for name, value in row.validation.items()},
+    }

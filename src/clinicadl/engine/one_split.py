@@ -1,0 +1,146 @@
+"""The training of one split, from its first weights to its results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from clinicadl.data import order
+from clinicadl.data.batches import Loader
+from clinicadl.data.dataset import ImageDataset
+from clinicadl.engine import loop, state, transfer
+from clinicadl.engine.evaluate import evaluate, predictions
+from clinicadl.engine.events import Event, SplitEnded, SplitStarted
+from clinicadl.engine.loop import Training
+from clinicadl.engine.optimizers import optimizer, scheduler
+from clinicadl.engine.plan import Plan, SplitPlan
+from clinicadl.engine.select import Selection, Stopping
+from clinicadl.engine.state import Learner, TrainState
+from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps.folder import Results
+from clinicadl.networks import weights
+from clinicadl.networks.streams import seeded
+from clinicadl.tables import sessions
+from clinicadl.tasks.base import LOSS
+from clinicadl.transforms.pipeline import pipeline
+
+logger = logging.getLogger(__name__)
+
+
+def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
+    """Train one split, from scratch or its checkpoint, write its results, and say what happens.
+
+    Raises
+    ------
+    InvalidDataError
+        The training diverged, or the checkpoint is damaged.
+    """
+    training = _training(planned, one, maps)
+    learner, now = _begin(planned, training)
+    settings = planned.config.optimization
+    yield SplitStarted(
+        maps=maps,
+        split=one.number,
+        first_epoch=now.epoch,
+        n_epochs=settings.epochs,
+        n_batches=-(-len(training.train) // settings.batch_size),
+        updates_per_epoch=loop.updates_per_epoch(training),
+        history=now.history,
+    )
+    now = yield from loop.fit(training, learner, now)
+    for metric in planned.config.task.selection_metrics:
+        _conclude(training, learner.network, now, metric)
+    folder.finish(maps, one.number)
+    yield SplitEnded(one.number, "early stopping" if now.stopped else "last epoch")
+
+
+def first_network(planned: Plan, split: int) -> nn.Module:
+    """Return the network of a split with its first weights, on the CPU."""
+    seed = planned.config.reproducibility.seed
+    with seeded(seed, f"weights/{split}"):
+        network: nn.Module = planned.config.network.build(
+            planned.stored.shape, planned.task.n_outputs
+        )
+    transfer.load(planned.config, split, network)
+    return network
+
+
+def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
+    table = pd.concat([one.train, one.validation], ignore_index=True)
+    targets = [planned.task.target(value) for value in table[planned.config.task.label]]
+    dataset = ImageDataset(
+        [planned.stored.tensors[key] for key in sessions.sessions_of(table)],
+        targets,
+        pipeline(planned.config.transforms),
+    )
+    on_gpu = planned.device.torch_device.type == "cuda"
+    return Training(
+        maps=maps,
+        split=one.number,
+        config=planned.config,
+        task=planned.task,
+        device=planned.device,
+        loader=Loader(dataset, n_proc=planned.config.compute.n_proc, pinned=on_gpu),
+        verdict=planned.verdict,
+        table=table,
+        targets=targets,
+        train=range(len(one.train)),
+        validation=range(len(one.train), len(table)),
+    )
+
+
+def _begin(planned: Plan, training: Training) -> tuple[Learner, TrainState]:
+    """Return the learner and where it stands: at the beginning, or at the checkpoint."""
+    settings = planned.config.optimization
+    network = planned.device.put_network(first_network(planned, training.split))
+    learning = optimizer(settings, network)
+    learner = Learner(network, learning, scheduler(settings, learning))
+    checkpoint = names.checkpoint(training.maps, training.split)
+    if checkpoint.exists():
+        return learner, state.load(checkpoint, learner)
+    folder.begin(training.maps, training.split)
+    better = training.task.higher_is_better()
+    directions = {name: better[name] for name in planned.config.task.selection_metrics}
+    return learner, TrainState(0, False, Selection(directions), Stopping())
+
+
+def _conclude(training: Training, network: nn.Module, now: TrainState, metric: str) -> None:
+    """Write what the best model by one metric says of train and validation."""
+    path = names.weights(training.maps, training.split, metric)
+    if metric not in now.selection.best:
+        logger.warning(
+            "split %d: %s was never a number, so the last epoch is kept", training.split, metric
+        )
+        facts = {"network": training.config.network.model_dump(), "epoch": now.epoch - 1}
+        weights.write(path, network.state_dict(), facts)
+    network.load_state_dict(weights.read(path).state)
+    for name, rows in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
+        batches = order.in_batches(rows, training.config.optimization.batch_size)
+        said = evaluate(network, training.task, training.loader(batches), training.device)
+        found = predictions(training.task, said, training.table)
+        results = Results(
+            predictions=found.drop(columns=LOSS),
+            metrics=training.task.table(found, seed=training.config.reproducibility.seed),
+            guard=training.verdict.to_record(),
+            description=describe(
+                name, training.table.iloc[list(rows)], training.config.data.caps_directory
+            ),
+        )
+        folder.write_results(training.maps, training.split, metric, name, "image", results)
+
+
+def describe(group: str, table: pd.DataFrame, caps_directory: Path) -> str:
+    """Return the four lines that say what results are about."""
+    date = datetime.now().astimezone().strftime("%d %b %Y, %H:%M:%S")
+    n_participants = table[sessions.PARTICIPANT].nunique()
+    return (
+        f"Prediction {group} group - {date}\n"
+        f"Data loaded from CAPS directories: {{'single': '{caps_directory}'}}\n"
+        f"Number of participants: {n_participants}\n"
+        f"Number of sessions: {len(table)}\n"
+    )

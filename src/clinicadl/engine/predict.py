@@ -1,0 +1,336 @@
+"""Evaluate trained models on a data group, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from clinicadl.config.predict import PredictConfig
+from clinicadl.data import order
+from clinicadl.data.batches import Loader
+from clinicadl.data.dataset import ImageDataset
+from clinicadl.engine import plan
+from clinicadl.engine.devices import Device, memory, resolve
+from clinicadl.engine.evaluate import evaluate, predictions
+from clinicadl.engine.one_split import describe
+from clinicadl.engine.plan import COHORT, SINGLE, Stored
+from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError, listed
+from clinicadl.guard import check
+from clinicadl.guard.check import Verdict
+from clinicadl.guard.rules import Seen
+from clinicadl.layouts import caps, files
+from clinicadl.layouts.maps import folder, ledger, names
+from clinicadl.layouts.maps.folder import Group, Maps, Results
+from clinicadl.networks import weights
+from clinicadl.tables import sessions
+from clinicadl.tasks.base import LOSS, Task
+from clinicadl.transforms.pipeline import pipeline
+
+
+class Model(NamedTuple):
+    """A trained model of a MAPS: the best one of a split by a metric."""
+
+    split: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class PredictPlan:
+    """An evaluation that can begin."""
+
+    config: PredictConfig
+    maps: Maps
+    name: str
+    group: Group
+    is_new: bool
+    label: str | None
+    """Column of the label; none without labels."""
+    models: tuple[Model, ...]
+    stored: Stored
+    task: Task
+    device: Device
+    verdict: Verdict
+
+
+def predict(config: PredictConfig, maps: Path, group: str) -> Maps:
+    """Write what the trained models of a MAPS say of a data group.
+
+    Parameters
+    ----------
+    config
+        The images and the table of a new group, and what to compare.
+    maps
+        The MAPS.
+    group
+        Name of the data group; once defined, it is used by its name alone.
+
+    Returns
+    -------
+    The MAPS, with predictions and metrics of the group beside each model.
+
+    Raises
+    ------
+    LeakageError
+        The models have seen participants of the group.
+    OutputError
+        The group, or its results, exist already.
+    MissingInputError
+        A model, table or image is absent.
+    InvalidDataError
+        A table, label or image is wrong.
+    """
+    planned = ready(config, maps, group)
+    for _ in run(planned):
+        pass
+    return planned.maps
+
+
+def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
+    """Return the plan of an evaluation that may begin; nothing is written.
+
+    Raises
+    ------
+    UsageError
+        The group exists and a table was given, or the reverse; or the name cannot be one.
+    LeakageError
+        The models have seen participants of the group.
+    OutputError
+        The results exist already.
+    """
+    opened = folder.open_maps(maps)
+    folder.check_group_name(name)
+    check.evaluation(name, (), seen=(), hashes={}).enforce(None)
+    is_new = config.overwrite or not folder.has_group(maps, name)
+    group = _new_group(config, opened) if is_new else _old_group(config, opened, name)
+    label = config.label or opened.record.config.task.label
+    models = _models(config, maps)
+    _refuse_existing_results(config, maps, name, models)
+    stored = _stored(opened, group)
+    verdict = check.evaluation(
+        name,
+        sessions.sessions_of(group.table),
+        seen=_seen(maps),
+        hashes={key: found.sha256 for key, found in stored.origins.items()},
+    )
+    verdict = verdict.enforce(config.accept_leakage)
+    plan.announce(verdict)
+    return PredictPlan(
+        config=config,
+        maps=opened,
+        name=name,
+        group=group,
+        is_new=is_new,
+        label=label if config.use_labels else None,
+        models=models,
+        stored=stored,
+        task=opened.record.config.task.build(opened.record.label_code),
+        device=resolve(config.gpu),
+        verdict=verdict,
+    )
+
+
+def run(planned: PredictPlan) -> Iterator[Model]:
+    """Evaluate one model after another, and yield each whose results are written.
+
+    The look is entered in the ledger before the first prediction: a look that failed is a look.
+    """
+    path, group = planned.maps.path, planned.group
+    with folder.held(path), memory("fast", planned.device):
+        if planned.is_new:
+            folder.write_group(
+                path, planned.name, group.table, group.origin, overwrite=planned.config.overwrite
+            )
+        ledger.look(
+            path,
+            planned.name,
+            n_participants=group.table[sessions.PARTICIPANT].nunique(),
+            n_sessions=len(group.table),
+            models=" ".join(f"split-{model.split}/best-{model.metric}" for model in planned.models),
+            table_sha256=files.sha256(names.group_table(names.group(path, planned.name))),
+            accepted=planned.verdict.accepted,
+        )
+        loader = _loader(planned)
+        for model in planned.models:
+            results = _results(planned, model, loader)
+            folder.write_results(path, model.split, model.metric, planned.name, "image", results)
+            yield model
+
+
+def _old_group(config: PredictConfig, maps: Maps, name: str) -> Group:
+    given = [
+        flag
+        for flag, value in {
+            "--caps_directory": config.caps_directory,
+            "--participants_tsv": config.participants_tsv,
+            "--diagnoses": config.diagnoses,
+        }.items()
+        if value is not None
+    ]
+    if given:
+        raise UsageError(
+            "The data group is defined already, so its images and table are known",
+            where=f"groups/{name}", found=listed(given),
+            fix="Leave these options out, choose another name, or add --overwrite",
+        )  # fmt: skip
+    return folder.read_group(maps.path, name)
+
+
+def _new_group(config: PredictConfig, maps: Maps) -> Group:
+    if config.caps_directory is None or config.participants_tsv is None:
+        raise UsageError(
+            "A new data group needs its images and its table",
+            fix="Give --caps_directory and --participants_tsv",
+        )
+    caps.check(config.caps_directory)
+    tables = [_rows(config, maps, path) for path in _tables(config.participants_tsv)]
+    table = pd.concat(tables, ignore_index=True)
+    origin = {
+        "caps_directory": str(config.caps_directory),
+        "multi_cohort": False,
+        "participants_tsv": str(config.participants_tsv),
+    }
+    return Group(table, origin)
+
+
+def _tables(given: Path) -> list[Path]:
+    if not given.is_dir():
+        return [given]
+    found = sorted(given.glob("*_baseline.tsv"))
+    if not found:
+        raise MissingInputError(
+            "The folder holds no *_baseline.tsv", where=given, fix="Give a table"
+        )
+    return found
+
+
+def _rows(config: PredictConfig, maps: Maps, path: Path) -> pd.DataFrame:
+    experiment = maps.record.config
+    table = sessions.read(path)
+    label = config.label or experiment.task.label
+    if config.use_labels:
+        table = sessions.with_columns(table, path, [label])
+    diagnoses = config.diagnoses or experiment.data.diagnoses
+    if diagnoses is not None and sessions.DIAGNOSIS not in table.columns:
+        table = sessions.with_columns(table, path, [sessions.DIAGNOSIS])
+    table = sessions.keep_diagnoses(table, diagnoses, where=path)
+    columns = [sessions.PARTICIPANT, sessions.SESSION, COHORT]
+    table = table.assign(**{COHORT: SINGLE})
+    return table[columns + ([label] if label in table.columns else [])].reset_index(drop=True)
+
+
+def _models(config: PredictConfig, maps: Path) -> tuple[Model, ...]:
+    trained = [
+        Model(split, metric)
+        for split in names.split_numbers(maps)
+        for metric in names.selection_metrics(maps, split)
+        if not folder.is_unfinished(maps, split)
+    ]
+    chosen = [
+        model
+        for model in trained
+        if (not config.split or model.split in config.split)
+        and (not config.selection_metrics or model.metric in config.selection_metrics)
+    ]
+    missing = [number for number in config.split if number not in {m.split for m in chosen}]
+    unknown = [
+        metric
+        for metric in config.selection_metrics
+        if metric not in {model.metric for model in chosen}
+    ]
+    if missing or unknown or not chosen:
+        raise MissingInputError(
+            "There is no such trained model", where=maps,
+            found=listed([*(f"split {number}" for number in missing), *unknown]) or "none at all",
+            fix=f"Trained: {listed(f'split {m.split} by {m.metric}' for m in trained) or 'none'}",
+        )  # fmt: skip
+    return tuple(chosen)
+
+
+def _refuse_existing_results(
+    config: PredictConfig, maps: Path, name: str, models: tuple[Model, ...]
+) -> None:
+    if config.overwrite:
+        return
+    done = [model for model in models if folder.has_results(maps, *model, name)]
+    if done:
+        raise OutputError(
+            "The results exist already", where=names.results(maps, *done[0], name),
+            fix="Read them there, choose another group, or add --overwrite",
+        )  # fmt: skip
+
+
+def _stored(maps: Maps, group: Group) -> Stored:
+    directory = Path(group.origin["caps_directory"])
+    extraction = caps.parse_extraction(maps.record.extraction, names.record(maps.path))
+    stored = plan.prepared(directory, extraction, group.table)
+    if stored.shape != maps.record.input_shape:
+        raise InvalidDataError(
+            "The images of the group have another shape than those of training",
+            where=directory, found=f"{stored.shape}, trained on {maps.record.input_shape}",
+            fix="Prepare the same preprocessing on the same grid",
+        )  # fmt: skip
+    return stored
+
+
+def _seen(maps: Path) -> list[Seen]:
+    table = folder.read_seen(maps)
+    return [
+        Seen(
+            str(who) or "this MAPS",
+            tuple(sessions.sessions_of(rows)),
+            dict(zip(rows["image_sha256"], sessions.sessions_of(rows), strict=True)),
+        )
+        for who, rows in table.groupby("seen_by", sort=True)
+    ]
+
+
+def _loader(planned: PredictPlan) -> Loader:
+    table, label = planned.group.table, planned.label
+    if label is not None and label not in table.columns:
+        raise MissingInputError(
+            "The data group has no such column", where=f"groups/{planned.name}", found=label,
+            fix="Use --no_labels, or define the group anew with --overwrite",
+        )  # fmt: skip
+    labels = table[label] if label is not None else [None] * len(table)
+    dataset = ImageDataset(
+        [planned.stored.tensors[key] for key in sessions.sessions_of(table)],
+        [planned.task.target(value) for value in labels],
+        pipeline(planned.maps.record.config.transforms),
+    )
+    on_gpu = planned.device.torch_device.type == "cuda"
+    return Loader(dataset, n_proc=planned.config.n_proc, pinned=on_gpu)
+
+
+def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
+    record = planned.maps.record
+    network = record.config.network.build(record.input_shape, planned.task.n_outputs)
+    network.load_state_dict(weights.read(names.weights(planned.maps.path, *model)).state)
+    batches = order.in_batches(range(len(planned.group.table)), planned.config.batch_size)
+    labelled = planned.label is not None
+    said = evaluate(
+        planned.device.put_network(network), planned.task, loader(batches), planned.device,
+        labelled=labelled,
+    )  # fmt: skip
+    found = predictions(planned.task, said, planned.group.table)
+    metrics = (
+        planned.task.table(found, seed=record.config.reproducibility.seed) if labelled else None
+    )
+    description = describe(
+        planned.name, planned.group.table, Path(planned.group.origin["caps_directory"])
+    )
+    accepted = planned.verdict.accepted
+    if accepted is not None:
+        # Whoever reads a number made in spite of the guard reads why beside it.
+        found = found.assign(accepted_leakage=accepted)
+        metrics = metrics if metrics is None else metrics.assign(accepted_leakage=accepted)
+        description += f"Accepted leakage: {accepted}\n"
+    return Results(
+        predictions=found.drop(columns=LOSS),
+        metrics=metrics,
+        guard=planned.verdict.to_record(),
+        description=description,
+    )

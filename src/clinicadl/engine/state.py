@@ -1,0 +1,119 @@
+"""All that a split needs to go on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from clinicadl.engine.events import Row
+from clinicadl.engine.select import Selection, Stopping
+from clinicadl.networks import weights
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Where a split stands, besides its tensors.
+
+    No state of a random generator is part of it: every draw is keyed by seed, purpose and epoch.
+    """
+
+    epoch: int
+    """Epochs that are complete."""
+    stopped: bool
+    """Whether early stopping ended the training."""
+    selection: Selection
+    stopping: Stopping
+    history: tuple[Row, ...] = ()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training until the last row."""
+        return self.history[-1].time if self.history else 0.0
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What changes while a network learns."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    scheduler: ReduceLROnPlateau | None
+
+
+def save(path: Path, learner: Learner, state: TrainState) -> None:
+    """Write a checkpoint, whole: one file with the tensors and, as JSON, everything else."""
+    tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
+    of_optimizer = learner.optimizer.state_dict()
+    scalars: dict[str, dict[str, Any]] = {}
+    for number, values in of_optimizer["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{number}/{name}"] = value
+            else:
+                scalars.setdefault(str(number), {})[name] = value
+    facts = {
+        "state": asdict(state),
+        "optimizer": {"groups": of_optimizer["param_groups"], "scalars": scalars},
+        "scheduler": learner.scheduler.state_dict() if learner.scheduler else None,
+    }
+    weights.write(path, tensors, facts)
+
+
+def load(path: Path, learner: Learner) -> TrainState:
+    """Put a checkpoint into the learner and return where it stands.
+
+    Raises
+    ------
+    InvalidDataError
+        The checkpoint is damaged.
+    """
+    tensors, facts = weights.read(path)
+    learner.network.load_state_dict(_below(tensors, "network/"))
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in _below(tensors, "optimizer/").items():
+        number, _, field = name.partition("/")
+        state.setdefault(int(number), {})[field] = value
+    for number, values in facts["optimizer"]["scalars"].items():
+        state.setdefault(int(number), {}).update(values)
+    learner.optimizer.load_state_dict(
+        {"state": state, "param_groups": _groups(facts["optimizer"]["groups"], learner.optimizer)}
+    )
+    if learner.scheduler is not None:
+        learner.scheduler.load_state_dict(facts["scheduler"])
+    return _state(facts["state"])
+
+
+def _groups(saved: list[dict[str, Any]], optimizer: Optimizer) -> list[dict[str, Any]]:
+    # JSON has no tuples: each value takes back the type of the one that it replaces.
+    current = optimizer.state_dict()["param_groups"]
+    return [
+        {
+            name: tuple(value) if isinstance(now.get(name), tuple) else value
+            for name, value in group.items()
+        }
+        for group, now in zip(saved, current, strict=True)
+    ]
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _state(facts: Mapping[str, Any]) -> TrainState:
+    return TrainState(
+        epoch=facts["epoch"],
+        stopped=facts["stopped"],
+        selection=Selection(**facts["selection"]),
+        stopping=Stopping(**facts["stopping"]),
+        history=tuple(Row(**row) for row in facts["history"]),
+    )

@@ -1,0 +1,199 @@
+"""Train the networks of an experiment, and go on where it was interrupted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.engine.devices import memory
+from clinicadl.engine.events import Observer
+from clinicadl.engine.observers.tensorboard import TensorBoardLog
+from clinicadl.engine.observers.tsv import TsvLog
+from clinicadl.engine.one_split import first_network, train_split
+from clinicadl.engine.plan import Plan, announce, plan
+from clinicadl.errors import CannotResumeError, UsageError, listed
+from clinicadl.layouts import files
+from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps.folder import Maps
+from clinicadl.layouts.maps.record import Record, generated_by
+from clinicadl.tables import sessions
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
+    """Train every split that the experiment names, and write everything into a new MAPS.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    maps
+        The MAPS to be; absent or an empty folder.
+    observers
+        Told of everything that happens.
+
+    Returns
+    -------
+    The MAPS, with weights, logs, predictions and metrics of train and validation.
+
+    Raises
+    ------
+    OutputError
+        There is something at ``maps``.
+    LeakageError
+        A split leaks.
+    InvalidDataError
+        A table or image is wrong, or the training diverged.
+    MissingInputError
+        An image or table is absent.
+    """
+    planned = ready(config, maps)
+    created = folder.create(
+        maps,
+        _record(planned),
+        seen=_seen(planned),
+        groups=_groups(planned),
+        origin={"caps_directory": str(config.data.caps_directory), "multi_cohort": False},
+        layers=str(first_network(planned, config.validation.chosen()[0])),
+    )
+    _train_splits(planned, maps, config.validation.chosen(), observers)
+    return created
+
+
+def ready(config: ExperimentConfig, maps: Path) -> Plan:
+    """Return the plan of a training that may begin; nothing is written.
+
+    Raises
+    ------
+    OutputError
+        There is something at ``maps``, or nothing can be written there.
+    LeakageError
+        A split leaks.
+    """
+    files.refuse_existing(maps)
+    files.refuse_unwritable(maps)
+    planned = plan(config)
+    announce(planned.verdict.enforce(None))
+    return planned
+
+
+def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observer] = ()) -> Maps:
+    """Go on with an interrupted training, to the same bits as without the interruption.
+
+    Parameters
+    ----------
+    maps
+        A MAPS whose training was interrupted, or some of whose splits were not trained yet.
+    splits
+        Splits to go on with; those of the experiment by default.
+    observers
+        Told of everything that happens.
+
+    Returns
+    -------
+    The MAPS.
+
+    Raises
+    ------
+    UsageError
+        There is no such split.
+    CannotResumeError
+        The tables, the images or the labels are not those that the training began with.
+    """
+    opened = folder.open_maps(maps)
+    config = opened.record.config
+    known = range(max(config.validation.n_splits, 1))
+    unknown = [number for number in splits if number not in known]
+    if unknown:
+        raise UsageError(
+            "The experiment has no such split", where="--split", found=listed(unknown),
+            fix=f"Its splits are {listed(known)}",
+        )  # fmt: skip
+    planned = plan(config)
+    announce(planned.verdict.enforce(None))
+    _check_unchanged(planned, opened)
+    _train_splits(planned, maps, splits or config.validation.chosen(), observers)
+    return opened
+
+
+def _record(planned: Plan) -> Record:
+    return Record(
+        config=planned.config,
+        extraction=planned.extraction.content,
+        label_code=planned.codes,
+        input_shape=planned.stored.shape,
+        resolved=planned.device.to_record(),
+        tables=dict(planned.tables),
+        parents=planned.parents,
+        guard=tuple(planned.verdict.to_record()["findings"]),
+        generated_by=generated_by(),
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+
+
+def _groups(planned: Plan) -> dict[tuple[str, int], pd.DataFrame]:
+    groups = {}
+    for one in planned.splits:
+        groups[names.TRAIN, one.number] = one.train
+        groups[names.VALIDATION, one.number] = one.validation
+    return groups
+
+
+def _seen(planned: Plan) -> pd.DataFrame:
+    """Return the union of what all splits see and of what all ancestors saw."""
+    ids = [sessions.PARTICIPANT, sessions.SESSION]
+    tables = [table[ids] for one in planned.splits for table in (one.train, one.validation)]
+    own = pd.concat(tables).drop_duplicates().sort_values(ids)
+    hashes = [planned.stored.origins[key].sha256 for key in sessions.sessions_of(own)]
+    seen = [own.assign(image_sha256=hashes, seen_by="")]
+    source = planned.config.transfer.transfer_path
+    if source is not None:
+        theirs = folder.read_seen(source)
+        who = theirs["seen_by"].where(theirs["seen_by"] != "", str(source.resolve()))
+        seen.append(theirs.assign(seen_by=who))
+    return pd.concat(seen, ignore_index=True)
+
+
+def _check_unchanged(planned: Plan, opened: Maps) -> None:
+    record = opened.record
+    changed = [path for path, digest in record.tables.items() if planned.tables.get(path) != digest]
+    if changed:
+        raise CannotResumeError(
+            "A table changed since the training began", where=listed(changed),
+            fix="Put it back as it was, or train a new MAPS",
+        )  # fmt: skip
+    same_images = folder.read_seen(opened.path).equals(_seen(planned))
+    if not same_images or record.input_shape != planned.stored.shape:
+        raise CannotResumeError(
+            "The images changed since the training began", where=planned.config.data.caps_directory,
+            fix="Put them back as they were, or train a new MAPS",
+        )  # fmt: skip
+    if record.generated_by != generated_by() or record.resolved != planned.device.to_record():
+        logger.warning("the versions or the device changed: the bits may differ from a single run")
+
+
+def _train_splits(
+    planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
+) -> None:
+    watching = (TsvLog(), TensorBoardLog(), *observers)
+    with folder.held(maps), memory(planned.config.compute.memory, planned.device):
+        for one in planned.splits:
+            if one.number not in chosen or _is_finished(planned, one.number, maps):
+                continue
+            for event in train_split(planned, one, maps):
+                for observer in watching:
+                    observer(event)
+
+
+def _is_finished(planned: Plan, split: int, maps: Path) -> bool:
+    return not folder.is_unfinished(maps, split) and all(
+        folder.has_results(maps, split, metric, name)
+        for metric in planned.config.task.selection_metrics
+        for name in names.OWN_GROUPS
+    )

@@ -1,0 +1,145 @@
+"""The verdict of the leakage guard on a training or an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from clinicadl.errors import LeakageError, UsageError
+from clinicadl.guard.rules import (
+    EVALUATION_RULES,
+    TRAINING_RULES,
+    Ancestor,
+    EvaluationFacts,
+    Finding,
+    Seen,
+    TrainingFacts,
+    TrainingSplit,
+)
+
+if TYPE_CHECKING:  # the guard decides about names: it needs no image library
+    from clinicadl.layouts.caps import Session
+
+ACCEPT = (
+    "To evaluate in spite of it, say why with --accept-leakage REASON: the reason is written "
+    "beside every number"
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the guard says of a training or an evaluation."""
+
+    findings: tuple[Finding, ...] = ()
+    accepted: str | None = None
+    """Why the refusals are overridden; set by `enforce`."""
+    way_out: str = ""
+    """How the user can give such a reason, as a sentence; empty where there is no option for it."""
+
+    def enforce(self, accept: str | None) -> Verdict:
+        """Return the verdict to record, if the work may go on.
+
+        Parameters
+        ----------
+        accept
+            Why a refusal is overridden, in the words of the user; nobody overrides it when None.
+
+        Returns
+        -------
+        This verdict, which bears the reason if there was a refusal to override.
+
+        Raises
+        ------
+        LeakageError
+            A rule refuses, and there is no reason or the refusal takes none.
+        UsageError
+            The reason is blank.
+        """
+        if accept is not None and not accept.strip():
+            raise UsageError("Leakage cannot be accepted without a reason", fix="Say why it may be")
+        refusals = [finding for finding in self.findings if finding.severity == "refuse"]
+        if not refusals:
+            return self
+        acceptable = all(finding.acceptable for finding in refusals)
+        if accept is not None and acceptable:
+            return replace(self, accepted=accept.strip())
+        fixes = [fix for finding in refusals for fix in finding.fixes]
+        if self.way_out and acceptable:
+            fixes.append(self.way_out)
+        raise LeakageError(
+            f"Data leakage: {'; '.join(finding.sentence for finding in refusals)}",
+            fix=". ".join(dict.fromkeys(fixes)),
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what a MAPS keeps of the verdict, ready for JSON."""
+        return {
+            "accepted": self.accepted,
+            "findings": [
+                {
+                    "rule": finding.rule,
+                    "severity": finding.severity,
+                    "sentence": finding.sentence,
+                    "participants": list(finding.participants),
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def training(
+    splits: Sequence[TrainingSplit],
+    *,
+    test: Collection[Session] = (),
+    test_tables: Sequence[object] = (),
+    ancestors: Sequence[Ancestor] = (),
+) -> Verdict:
+    """Return what the guard says before a training.
+
+    Parameters
+    ----------
+    splits
+        Every split that the tables define, also those that are not trained.
+    test
+        The test sets that were set apart before the splits were made.
+    test_tables
+        The tables of the test sets, for the message.
+    ancestors
+        Models whose weights come in: the source, its source, and so on; one for each split.
+
+    Returns
+    -------
+    The verdict; nothing is raised before `Verdict.enforce`.
+    """
+    facts = TrainingFacts(splits, test, test_tables, ancestors)
+    return Verdict(tuple(found for rule in TRAINING_RULES.values() for found in rule(facts)))
+
+
+def evaluation(
+    group: str,
+    sessions: Sequence[Session],
+    *,
+    seen: Sequence[Seen],
+    hashes: Mapping[Session, str],
+) -> Verdict:
+    """Return what the guard says before a trained model looks at a data group.
+
+    Parameters
+    ----------
+    group
+        Name of the data group.
+    sessions
+        The sessions of its table, in its order.
+    seen
+        What the model saw, and what each of its ancestors saw.
+    hashes
+        Content hash of the source image of each session, as far as it is known.
+
+    Returns
+    -------
+    The verdict; nothing is raised before `Verdict.enforce`.
+    """
+    facts = EvaluationFacts(group, sessions, seen, hashes)
+    found = tuple(found for rule in EVALUATION_RULES.values() for found in rule(facts))
+    return Verdict(found, way_out=ACCEPT)

@@ -1,0 +1,411 @@
+"""The table of leakage rules, one function each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+
+from clinicadl.errors import listed
+from clinicadl.guard.identity import same_participants, same_sessions
+from clinicadl.layouts.maps.names import OWN_GROUPS
+
+if TYPE_CHECKING:  # the guard decides about names: it needs no image library
+    from clinicadl.layouts.caps import Session
+
+Severity = Literal["refuse", "warn"]
+Name = TypeVar("Name", bound=str | tuple[str, str])
+"""A participant or a session."""
+
+MOST_SPELLINGS = 3
+"""Other spellings of one name that a sentence shows."""
+
+LEAVE_OUT = "Leave them out of the table of the data group, with all their sessions"
+ONE_ROW = "Keep one row of each session"
+TWO_PEOPLE = "If two spellings are two people, let both ids begin with letters, each with its own"
+
+
+@dataclass(frozen=True)
+class TrainingSplit:
+    """The sessions of one split, as its two tables list them."""
+
+    number: int
+    train: Sequence[Session]
+    validation: Sequence[Session]
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """What one model saw whose weights came into this one, in the split that they come from."""
+
+    who: str
+    """Name or path of its MAPS, as it stands in a sentence."""
+    split: int
+    train: Collection[str]
+    """Participants that it was fitted on in this split."""
+    seen: Collection[Session] = ()
+    """Everybody that it saw in train or validation of any split."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that one model saw in train or validation, of any split, trained or not."""
+
+    who: str
+    """Name or path of its MAPS, as it stands in a sentence: "this MAPS"."""
+    sessions: Collection[Session]
+    hashes: Mapping[str, Session] = field(default_factory=dict)
+    """Content hash of a source image -> its session, where it is known."""
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What is known before the first epoch."""
+
+    splits: Sequence[TrainingSplit]
+    test: Collection[Session] = ()
+    """Test sets that were set apart before these splits were made."""
+    test_tables: Sequence[object] = ()
+    """Where the test sets are recorded."""
+    ancestors: Sequence[Ancestor] = ()
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """What is known before the first prediction."""
+
+    group: str
+    sessions: Sequence[Session]
+    seen: Sequence[Seen] = ()
+    hashes: Mapping[Session, str] = field(default_factory=dict)
+    """Content hash of the source image of each session, where it is known."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule has against a training or an evaluation."""
+
+    rule: str
+    severity: Severity
+    sentence: str
+    """What is wrong, how often, and the first ten by name."""
+    participants: tuple[str, ...] = ()
+    """All of them, as the table that was checked spells them."""
+    fixes: tuple[str, ...] = ()
+    """What the user can do, each a sentence of its own."""
+    acceptable: bool = True
+    """Whether a reason can override a refusal."""
+
+
+def shared_participants(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find participants that are in train and in validation of one split."""
+    found = _over_splits(
+        (split.number, same_participants(_people(split.validation), _people(split.train)))
+        for split in facts.splits
+    )
+    if found.same:
+        yield Finding(
+            "shared-participants",
+            "refuse",
+            f"{_count(found.same, 'participant')} of validation {_are(found.same)} also in train "
+            f"of {found.where}: {_named(found.same)}",
+            tuple(found.same),
+            ("Split by participant, as tsvtools split and kfold do", *_if_respelt(found.same)),
+        )
+
+
+def repeated_training_sessions(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find sessions that stand twice in one table of a split."""
+    found = _over_splits(
+        (split.number, _repeated(table))
+        for split in facts.splits
+        for table in (split.train, split.validation)
+    )
+    if found.same:
+        yield Finding(
+            "repeated-training-sessions",
+            "refuse",
+            f"{_count(found.same, 'session')} {_are(found.same)} twice in one table of "
+            f"{found.where}: {_named(found.same)}",
+            tuple(_people(found.same)),
+            (ONE_ROW, *_if_respelt(found.same)),
+        )
+
+
+def late_split(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find participants of train or validation that had been set apart as a test set."""
+    test = _people(facts.test)
+    found = _over_splits(
+        (split.number, same_participants(_people([*split.train, *split.validation]), test))
+        for split in facts.splits
+    )
+    if found.same:
+        place = f" that {listed(facts.test_tables)} sets apart" if facts.test_tables else ""
+        yield Finding(
+            "late-split",
+            "refuse",
+            f"{_count(found.same, 'participant')} of train or validation of {found.where} "
+            f"{_are(found.same)} in the test set{place}: {_named(found.same)}",
+            tuple(found.same),
+            (
+                "Make the splits from the train.tsv beside the test set: it holds everybody else",
+                *_if_respelt(found.same),
+            ),
+        )
+
+
+def biased_transfer(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find participants of validation that a source was fitted on in the split of its weights."""
+    for who, models in _by_name(facts.ancestors).items():
+        found = _over_splits(
+            (split.number, same_participants(_people(split.validation), model.train))
+            for split in facts.splits
+            for model in models
+            if model.split == split.number
+        )
+        if found.same:
+            yield Finding(
+                "biased-transfer",
+                "refuse",
+                f"{_count(found.same, 'participant')} of validation of {found.where} "
+                f"{_are(found.same)} in train of the same split of {who}: {_named(found.same)}",
+                tuple(found.same),
+                ("Train the source and this model on the same splits", *_if_respelt(found.same)),
+            )
+
+
+def spoilt_test_set(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find participants of the test set that a source saw: their evaluation will be refused."""
+    test = _people(facts.test)
+    for who, models in _by_name(facts.ancestors).items():
+        same = same_participants(test, _people(one for model in models for one in model.seen))
+        if same:
+            yield Finding(
+                "spoilt-test-set",
+                "warn",
+                f"{_count(same, 'participant')} of the test set {_were(same)} seen in train or "
+                f"validation by {who}, so that predict will refuse to evaluate on the test set: "
+                f"{_named(same)}",
+                tuple(same),
+                ("Train the source without them", *_if_respelt(same)),
+            )
+
+
+def seen_participants(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find participants of the group whom the model or an ancestor of it has seen."""
+    group = _people(facts.sessions)
+    for one in facts.seen:
+        same = same_participants(group, _people(one.sessions))
+        if same:
+            yield Finding(
+                "seen-participants",
+                "refuse",
+                f"{len(same)} of {_count(group, 'participant')} of data group {facts.group} "
+                f"{_were(same)} seen in train or validation by {one.who}: {_named(same)}",
+                tuple(same),
+                (LEAVE_OUT, *_if_respelt(same)),
+            )
+
+
+def seen_sessions(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find sessions of the group that the model or an ancestor of it has seen themselves."""
+    for one in facts.seen:
+        same = same_sessions(facts.sessions, one.sessions)
+        if same:
+            yield Finding(
+                "seen-sessions",
+                "refuse",
+                f"{_count(same, 'session')} of data group {facts.group} {_were(same)} seen in "
+                f"train or validation by {one.who}: {_named(same)}",
+                tuple(_people(same)),
+                (LEAVE_OUT, *_if_respelt(same)),
+            )
+
+
+def seen_images(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find images of the group that were seen under the name of somebody else."""
+    for one in facts.seen:
+        same = _under_other_names(_hashes(facts), one.hashes)
+        if same:
+            yield Finding(
+                "seen-images",
+                "refuse",
+                f"{_count(same, 'image')} of data group {facts.group} {_were(same)} seen in train "
+                f"or validation by {one.who} under another name: {_named(same)}",
+                tuple(_people(same)),
+                ("Find out who is on these images", LEAVE_OUT),
+            )
+
+
+def repeated_sessions(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find sessions that stand twice in the group."""
+    same = _repeated(facts.sessions)
+    if same:
+        yield Finding(
+            "repeated-sessions",
+            "refuse",
+            f"{_count(same, 'session')} {_are(same)} twice in data group {facts.group}: "
+            f"{_named(same)}",
+            tuple(_people(same)),
+            (ONE_ROW, *_if_respelt(same)),
+        )
+
+
+def repeated_images(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find images that the group holds under the names of several participants."""
+    own = _hashes(facts)
+    # From the last to the first, so that the first session that has an image owns it.
+    owners = {content: one for one, content in reversed(own.items())}
+    same = _under_other_names(own, owners)
+    if same:
+        yield Finding(
+            "repeated-images",
+            "warn",
+            f"{_count(same, 'image')} of data group {facts.group} {_are(same)} there under the "
+            f"names of several participants, so that each counts several times: {_named(same)}",
+            tuple(_people(same)),
+            ("Find out who is on these images, and keep one of each",),
+        )
+
+
+def own_group(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find a group that is named as what the model was fitted or chosen on."""
+    name = facts.group.strip().casefold()
+    if name in OWN_GROUPS:
+        yield Finding(
+            "own-group",
+            "refuse",
+            f"{facts.group} is no data group to evaluate on: the model was fitted on train and "
+            f"chosen on validation, and its results on both were written when it was trained, in "
+            f"the folder {name} beside each of its best models",
+            fixes=("Read them there, or give the data group another name",),
+            acceptable=False,
+        )
+
+
+def misleading_group(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find a group whose name only contains that of what the model was fitted or chosen on."""
+    name = facts.group.strip().casefold()
+    meant = [own for own in OWN_GROUPS if own in name]
+    if meant and name not in OWN_GROUPS:
+        yield Finding(
+            "misleading-group",
+            "warn",
+            f"The name of data group {facts.group} contains {' and '.join(meant)}, so that its "
+            "results may be taken for those of the data that the model was made with",
+            fixes=("Give it a name that says whom it holds",),
+        )
+
+
+TRAINING_RULES: dict[str, Callable[[TrainingFacts], Iterable[Finding]]] = {
+    "shared-participants": shared_participants,
+    "repeated-training-sessions": repeated_training_sessions,
+    "late-split": late_split,
+    "biased-transfer": biased_transfer,
+    "spoilt-test-set": spoilt_test_set,
+}
+"""Rules of a training; name -> function."""
+
+EVALUATION_RULES: dict[str, Callable[[EvaluationFacts], Iterable[Finding]]] = {
+    "own-group": own_group,
+    "misleading-group": misleading_group,
+    "seen-participants": seen_participants,
+    "seen-sessions": seen_sessions,
+    "seen-images": seen_images,
+    "repeated-sessions": repeated_sessions,
+    "repeated-images": repeated_images,
+}
+"""Rules of an evaluation; name -> function."""
+
+
+class _Found(NamedTuple, Generic[Name]):
+    """What a rule found over all splits: names with their twins, and in which splits."""
+
+    same: dict[Name, tuple[Name, ...]]
+    where: str
+
+
+def _over_splits(found: Iterable[tuple[int, Mapping[Name, tuple[Name, ...]]]]) -> _Found[Name]:
+    same: dict[Name, tuple[Name, ...]] = {}
+    numbers: dict[int, None] = {}
+    for number, twins in found:
+        for name, others in twins.items():
+            same[name] = tuple(dict.fromkeys([*same.get(name, ()), *others]))
+            numbers[number] = None
+    return _Found(same, f"split{'s' if len(numbers) > 1 else ''} {listed(numbers)}")
+
+
+def _people(sessions: Iterable[Session]) -> list[str]:
+    return list(dict.fromkeys(participant for participant, _ in sessions))
+
+
+def _hashes(facts: EvaluationFacts) -> dict[Session, str]:
+    """Return the content hashes that are known, in the order of the table."""
+    return {one: facts.hashes[one] for one in facts.sessions if facts.hashes.get(one)}
+
+
+def _by_name(ancestors: Iterable[Ancestor]) -> dict[str, list[Ancestor]]:
+    models: dict[str, list[Ancestor]] = {}
+    for ancestor in ancestors:
+        models.setdefault(ancestor.who, []).append(ancestor)
+    return models
+
+
+def _repeated(table: Sequence[Session]) -> dict[Session, tuple[Session, ...]]:
+    """Return the first of each session that stands twice in a table, with the other rows."""
+    rows = Counter(table)
+    twins: dict[Session, tuple[Session, ...]] = {}
+    named: set[Session] = set()
+    for session, same in same_sessions(table, table).items():
+        others = tuple(one for one in same if one != session or rows[one] > 1)
+        if others and session not in named:
+            twins[session] = others
+            named.update(others)
+    return twins
+
+
+def _under_other_names(
+    hashes: Mapping[Session, str], owners: Mapping[str, Session]
+) -> dict[Session, tuple[Session, ...]]:
+    """Return the sessions whose image is known of somebody else, with that session."""
+    twins: dict[Session, tuple[Session, ...]] = {}
+    for session, content in hashes.items():
+        owner = owners.get(content)
+        if owner is not None and not same_participants([session[0]], [owner[0]]):
+            twins[session] = (owner,)
+    return twins
+
+
+def _count(things: Collection[object], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _are(things: Collection[object]) -> str:
+    return "is" if len(things) == 1 else "are"
+
+
+def _were(things: Collection[object]) -> str:
+    return "was" if len(things) == 1 else "were"
+
+
+def _named(same: Mapping[Name, tuple[Name, ...]]) -> str:
+    """Return the first names, each with its other spellings."""
+    return listed(
+        " = ".join(_shown(one) for one in dict.fromkeys([name, *others[:MOST_SPELLINGS]]))
+        for name, others in same.items()
+    )
+
+
+def _shown(name: str | Session) -> str:
+    return name if isinstance(name, str) else f"({' | '.join(name)})"
+
+
+def _if_respelt(same: Mapping[Name, tuple[Name, ...]]) -> tuple[str, ...]:
+    """Return what to do about a match that is a mistake, where one is possible."""
+    respelt = any(_owner(one) != _owner(name) for name, others in same.items() for one in others)
+    return (TWO_PEOPLE,) if respelt else ()
+
+
+def _owner(name: str | Session) -> str:
+    return name if isinstance(name, str) else name[0]

@@ -1,0 +1,237 @@
+"""Create and open a MAPS; write and read its groups and results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from clinicadl.errors import MissingInputError, UsageError, listed
+from clinicadl.layouts.files import (
+    existing_folder,
+    lock,
+    read_json,
+    whole_file,
+    whole_folder,
+    writing,
+    write_json,
+    write_text,
+)
+from clinicadl.layouts.maps import names
+from clinicadl.layouts.maps.record import Record, installed, read
+
+
+class Maps(NamedTuple):
+    """A MAPS on disk."""
+
+    path: Path
+    record: Record
+
+
+class Group(NamedTuple):
+    """Who is in a data group, and where its images and table came from."""
+
+    table: pd.DataFrame
+    origin: dict[str, Any]
+
+
+class Results(NamedTuple):
+    """What one model said of one data group."""
+
+    predictions: pd.DataFrame
+    metrics: pd.DataFrame | None
+    guard: Mapping[str, Any]
+    """What the guard found, and the reason for which it was overridden."""
+    description: str
+
+
+def create(
+    path: Path,
+    record: Record,
+    *,
+    seen: pd.DataFrame,
+    groups: Mapping[tuple[str, int], pd.DataFrame],
+    origin: Mapping[str, Any],
+    layers: str,
+) -> Maps:
+    """Make a MAPS, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Absent or an empty folder.
+    record
+        The experiment.
+    seen
+        Everybody that the models will have seen; see `names.seen`.
+    groups
+        (train or validation, split) -> its table.
+    origin
+        Where the groups came from.
+    layers
+        Printout of the network.
+
+    Raises
+    ------
+    OutputError
+        There is something at ``path``, or it cannot be written.
+    """
+    with whole_folder(path) as folder:
+        write_text(names.record(folder), record.model_dump_json(indent=2) + "\n")
+        write_text(names.environment(folder), installed())
+        write_text(names.information(folder), _information(path, record, layers))
+        names.seen(folder).parent.mkdir()
+        _write_table(names.seen(folder), seen)
+        for (name, split), table in groups.items():
+            _write_group(names.group(folder, name, split), table, origin)
+    return Maps(path, record)
+
+
+def _information(path: Path, record: Record, layers: str) -> str:
+    date = datetime.fromisoformat(record.created).strftime("%d %b %Y, %H:%M:%S")
+    return f"- Date :\t{date}\n\n- Path :\t{path}\n\n- Model :\t{layers}\n"
+
+
+def open_maps(path: Path) -> Maps:
+    """Return the MAPS at ``path``.
+
+    Raises
+    ------
+    MissingInputError
+        There is none.
+    InvalidDataError
+        Its record is damaged.
+    """
+    return Maps(path, read(existing_folder(path, "MAPS")))
+
+
+@contextmanager
+def held(maps: Path) -> Iterator[None]:
+    """Keep other processes from writing to a MAPS.
+
+    Raises
+    ------
+    OutputError
+        Another process writes to it.
+    """
+    with lock(names.lock(maps), "MAPS"):
+        yield
+
+
+def check_group_name(name: str) -> None:
+    """Refuse a name that cannot be a folder.
+
+    Raises
+    ------
+    UsageError
+        It is empty, starts with a dot, or holds a slash or a blank.
+    """
+    allowed = name.replace("_", "").replace("-", "").replace(".", "").replace("+", "")
+    if not allowed.isalnum() or name.startswith("."):
+        raise UsageError(
+            "This cannot name a data group", found=name,
+            fix="Use letters, digits, '-' and '_'",
+        )  # fmt: skip
+
+
+def has_group(maps: Path, name: str) -> bool:
+    """Return whether a data group is defined."""
+    return names.group_table(names.group(maps, name)).exists()
+
+
+def read_group(maps: Path, name: str, split: int | None = None) -> Group:
+    """Return a data group.
+
+    Raises
+    ------
+    MissingInputError
+        It is not defined; the known ones are named.
+    """
+    folder = names.group(maps, name, split)
+    if not names.group_table(folder).exists():
+        known = sorted(path.parent.name for path in maps.glob("groups/*/data.tsv"))
+        raise MissingInputError(
+            "The data group is not defined", where=maps, found=name,
+            fix=f"Known: {listed(known) or 'none'}; a new one needs --caps_directory and "
+            "--participants_tsv",
+        )  # fmt: skip
+    table = pd.read_csv(names.group_table(folder), sep="\t", dtype=str)
+    return Group(table, read_json(names.group_origin(folder), "origin of the data group"))
+
+
+def write_group(
+    maps: Path, name: str, table: pd.DataFrame, origin: Mapping[str, Any], *, overwrite: bool
+) -> None:
+    """Define a data group; with ``overwrite`` its former results go with its former definition.
+
+    Raises
+    ------
+    OutputError
+        It is defined already, or cannot be written.
+    """
+    with whole_folder(names.group(maps, name), overwrite=overwrite) as folder:
+        _write_group(folder, table, origin)
+    for split in names.split_numbers(maps):
+        for metric in names.selection_metrics(maps, split):
+            # Results of the former definition would pass as results of the new one.
+            shutil.rmtree(names.results(maps, split, metric, name), ignore_errors=True)
+
+
+def _write_group(folder: Path, table: pd.DataFrame, origin: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_table(names.group_table(folder), table)
+    write_json(names.group_origin(folder), origin)
+
+
+def read_seen(maps: Path) -> pd.DataFrame:
+    """Return everybody that the models have seen, all cells as text."""
+    return pd.read_csv(names.seen(maps), sep="\t", dtype=str, keep_default_na=False)
+
+
+def write_training_log(maps: Path, split: int, rows: pd.DataFrame) -> None:
+    """Write the metrics by epoch, whole."""
+    _write_table(names.training_log(maps, split), rows)
+
+
+def write_results(
+    maps: Path, split: int, metric: str, name: str, mode: str, results: Results
+) -> None:
+    """Write what a model said of a data group; former results are replaced at once."""
+    with whole_folder(names.results(maps, split, metric, name), overwrite=True) as folder:
+        target = names.results(folder, split, metric, name)
+        _write_table(folder / names.predictions(target, mode).name, results.predictions)
+        if results.metrics is not None:
+            _write_table(folder / names.metrics(target, mode).name, results.metrics)
+        write_json(names.guard(folder), results.guard)
+        write_text(names.description(folder), results.description)
+
+
+def has_results(maps: Path, split: int, metric: str, name: str) -> bool:
+    """Return whether a model's results on a data group are there; they are whole if they are."""
+    return names.results(maps, split, metric, name).is_dir()
+
+
+def is_unfinished(maps: Path, split: int) -> bool:
+    """Return whether the training of a split was begun and not ended."""
+    return names.unfinished(maps, split).is_dir()
+
+
+def begin(maps: Path, split: int) -> None:
+    """Mark a split as being trained."""
+    with writing(names.unfinished(maps, split)):
+        names.unfinished(maps, split).mkdir(parents=True, exist_ok=True)
+
+
+def finish(maps: Path, split: int) -> None:
+    """Remove what a split needed only while it was being trained."""
+    shutil.rmtree(names.unfinished(maps, split))
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")

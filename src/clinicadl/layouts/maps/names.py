@@ -1,0 +1,141 @@
+"""Every file and folder name in a MAPS, one function a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TRAIN, VALIDATION = "train", "validation"
+OWN_GROUPS = (TRAIN, VALIDATION)
+"""The data groups that every split has: what it was fitted on, and what chose its best models."""
+
+
+def record(maps: Path) -> Path:
+    """Return the file that describes the experiment."""
+    return maps / "maps.json"
+
+
+def environment(maps: Path) -> Path:
+    """Return the list of installed packages."""
+    return maps / "environment.txt"
+
+
+def information(maps: Path) -> Path:
+    """Return the log with date, path and layers."""
+    return maps / "information.log"
+
+
+def ledger(maps: Path) -> Path:
+    """Return the table of all looks at data groups."""
+    return maps / "ledger.tsv"
+
+
+def lock(maps: Path) -> Path:
+    """Return the file that the writing process holds."""
+    return maps / ".lock"
+
+
+def seen(maps: Path) -> Path:
+    """Return the table of everybody that the models have seen, their ancestors' included."""
+    return maps / "groups" / "train+validation.tsv"
+
+
+def group(maps: Path, name: str, split: int | None = None) -> Path:
+    """Return the folder that says who is in a data group; train and validation have one a split."""
+    folder = maps / "groups" / name
+    return folder if split is None else folder / _split(split)
+
+
+def group_table(folder: Path) -> Path:
+    """Return the table of a data group."""
+    return folder / "data.tsv"
+
+
+def group_origin(folder: Path) -> Path:
+    """Return the file that says where a data group came from."""
+    return folder / "maps.json"
+
+
+def split(maps: Path, number: int) -> Path:
+    """Return the folder of a split."""
+    return maps / _split(number)
+
+
+def unfinished(maps: Path, number: int) -> Path:
+    """Return the folder that exists only while a split is being trained."""
+    return split(maps, number) / "tmp"
+
+
+def checkpoint(maps: Path, number: int) -> Path:
+    """Return the file from which a split goes on."""
+    return unfinished(maps, number) / "checkpoint.safetensors"
+
+
+def epoch_weights(maps: Path, number: int, epoch: int) -> Path:
+    """Return the weights after one epoch, kept on request."""
+    return split(maps, number) / "all_models" / f"model_epoch_{epoch}.safetensors"
+
+
+def logs(maps: Path, number: int) -> Path:
+    """Return the folder of a split's training logs."""
+    return split(maps, number) / "training_logs"
+
+
+def training_log(maps: Path, number: int) -> Path:
+    """Return the table of metrics by epoch."""
+    return logs(maps, number) / "training.tsv"
+
+
+def tensorboard(maps: Path, number: int, part: str) -> Path:
+    """Return the folder of TensorBoard's events of train or validation."""
+    return logs(maps, number) / "tensorboard" / part
+
+
+def best(maps: Path, number: int, metric: str) -> Path:
+    """Return the folder of the best model by one selection metric."""
+    return split(maps, number) / f"best-{metric}"
+
+
+def weights(maps: Path, number: int, metric: str) -> Path:
+    """Return the weights of the best model by one selection metric."""
+    return best(maps, number, metric) / "model.safetensors"
+
+
+def results(maps: Path, number: int, metric: str, name: str) -> Path:
+    """Return the folder of what a best model said of a data group."""
+    return best(maps, number, metric) / name
+
+
+def predictions(folder: Path, mode: str) -> Path:
+    """Return the table of predictions in a folder of results."""
+    return folder / f"{folder.name}_{mode}_level_prediction.tsv"
+
+
+def metrics(folder: Path, mode: str) -> Path:
+    """Return the table of metrics in a folder of results."""
+    return folder / f"{folder.name}_{mode}_level_metrics.tsv"
+
+
+def description(folder: Path) -> Path:
+    """Return the log that says what a folder of results is."""
+    return folder / "description.log"
+
+
+def guard(folder: Path) -> Path:
+    """Return what the guard said before the results of a folder were made."""
+    return folder / "guard.json"
+
+
+def split_numbers(maps: Path) -> list[int]:
+    """Return the splits that have a folder, in order."""
+    found = (path.name.removeprefix("split-") for path in maps.glob("split-*") if path.is_dir())
+    return sorted(int(number) for number in found if number.isdigit())
+
+
+def selection_metrics(maps: Path, number: int) -> list[str]:
+    """Return the selection metrics by which a split has a best model."""
+    folders = split(maps, number).glob("best-*")
+    return sorted(path.name.removeprefix("best-") for path in folders if path.is_dir())
+
+
+def _split(number: int) -> str:
+    return f"split-{number}"

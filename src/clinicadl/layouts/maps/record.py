@@ -1,0 +1,92 @@
+"""What ``maps.json`` says: the experiment, what it was made from, and by what."""
+
+from __future__ import annotations
+
+from importlib.metadata import distributions, version
+from typing import Any
+
+from pydantic import ValidationError
+
+from clinicadl.config.base import Section
+from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.layouts.files import Path, read_json
+from clinicadl.layouts.maps import names
+
+FORMAT = "clinicadl-maps-2"
+
+
+class Parent(Section):
+    """A MAPS whose weights came into this one, itself or through others."""
+
+    path: str
+    selection_metric: str
+    train: dict[int, tuple[str, ...]]
+    """Participants that its networks were fitted on, by split."""
+
+
+class Record(Section):
+    """One experiment, as it was run."""
+
+    format: str = FORMAT
+    config: ExperimentConfig
+    extraction: dict[str, Any]
+    """Content of the extraction JSON."""
+    label_code: dict[str, int]
+    input_shape: tuple[int, ...]
+    """Shape of one sample, channel first."""
+    resolved: dict[str, Any]
+    """What the machine decided: device, threads."""
+    tables: dict[str, str]
+    """SHA-256 of each table that was read, by path."""
+    parents: tuple[Parent, ...] = ()
+    guard: tuple[dict[str, Any], ...] = ()
+    """What the guard found before training."""
+    loss_convention: str = "mean over samples"
+    generated_by: dict[str, str]
+    created: str
+
+
+def generated_by() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    import platform
+
+    packages = ("clinicadl", "torch", "numpy", "pandas", "nibabel")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def installed() -> str:
+    """Return the installed packages, one ``name==version`` a line."""
+    found = {f"{one.metadata['Name']}=={one.version}" for one in distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def read(maps: Path) -> Record:
+    """Return the record of a MAPS.
+
+    Raises
+    ------
+    MissingInputError
+        There is no MAPS at this path.
+    InvalidDataError
+        The record was damaged, or written by another release.
+    """
+    path = names.record(maps)
+    if not path.is_file():
+        raise MissingInputError(
+            "This is not a MAPS: it has no maps.json", where=maps, fix="Check the path"
+        )
+    content = read_json(path, "record of the MAPS")
+    if content.get("format") != FORMAT:
+        raise InvalidDataError(
+            "The MAPS was written by another release", where=path,
+            found=content.get("format", "no format"), fix=f"Known here: {FORMAT}",
+        )  # fmt: skip
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise InvalidDataError(
+            "The record of the MAPS is damaged", where=f"{path}, {place}", found=first["msg"]
+        ) from error

@@ -1,0 +1,140 @@
+"""Weights on disk: tensors, with facts about them, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from isal import isal_zlib
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.layouts.files import whole_file
+
+FACTS = "clinicadl"
+CHECKSUM = "crc32"
+
+_CODES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+
+
+class Weights(NamedTuple):
+    """What a file of weights holds."""
+
+    state: dict[str, Tensor]
+    """Name -> tensor, on the CPU."""
+    facts: dict[str, Any]
+    """What was written beside the tensors: network, epoch, split, ..."""
+
+
+def write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts into one file, whole.
+
+    The file is plain safetensors, so that other programs read it; it carries a checksum.
+
+    Parameters
+    ----------
+    path
+        The file; an old one is replaced.
+    state
+        Name -> tensor, on any device and in any memory format.
+    facts
+        What JSON can hold.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    text = json.dumps(facts)
+    # The format wants wide numbers first, so that each tensor lies where its type may begin.
+    names = sorted(state, key=lambda name: (-state[name].element_size(), name))
+    tensors = {name: state[name].detach().cpu().contiguous() for name in names}
+    header = _header(tensors, {FACTS: text, CHECKSUM: str(_checksum(text, tensors))})
+    # By hand and not by safetensors' own writer: that one leaves a file under a name of its own
+    # when it is killed, and hides from us whether the disk was full.
+    with whole_file(path) as temporary, temporary.open("wb") as stored:
+        stored.write(len(header).to_bytes(8, "little") + header)
+        for tensor in tensors.values():
+            stored.write(_bytes(tensor).data)
+
+
+def read(path: Path) -> Weights:
+    """Return the weights that `write` wrote, on the CPU.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or cannot be read.
+    InvalidDataError
+        It is damaged, or was written by another program.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            state = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
+    except FileNotFoundError as error:
+        raise MissingInputError(
+            "The weights do not exist", where=path, fix="Check the path"
+        ) from error
+    except OSError as error:
+        raise MissingInputError("The weights cannot be read", where=path, found=error) from error
+    except SafetensorError as error:
+        raise InvalidDataError(
+            "The weights are damaged, or are no safetensors", where=path, found=error,
+            fix="Copy the file again",
+        ) from error  # fmt: skip
+    if FACTS not in metadata or CHECKSUM not in metadata:
+        raise InvalidDataError(
+            "The weights were written by another program", where=path,
+            fix="Give weights that ClinicaDL trained",
+        )  # fmt: skip
+    if metadata[CHECKSUM] != str(_checksum(metadata[FACTS], state)):
+        raise InvalidDataError(
+            "The weights are damaged: their checksum is another", where=path,
+            fix="Copy the file again",
+        )  # fmt: skip
+    return Weights(state, json.loads(metadata[FACTS]))
+
+
+def _header(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    start = 0
+    for name, tensor in tensors.items():
+        stop = start + tensor.nbytes
+        entries[name] = {
+            "dtype": _CODES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, stop],
+        }
+        start = stop
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    return text.ljust(-(-len(text) // 8) * 8)
+
+
+def _checksum(facts: str, tensors: Mapping[str, Tensor]) -> int:
+    """Return one number that changes with a fact, a name, a type, a shape or a value."""
+    number = isal_zlib.crc32(facts.encode())
+    for part in _parts(tensors):
+        number = isal_zlib.crc32(part, number)
+    return number
+
+
+def _parts(tensors: Mapping[str, Tensor]) -> Iterator[bytes | NDArray[Any]]:
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+        yield _bytes(tensor)
+
+
+def _bytes(tensor: Tensor) -> NDArray[Any]:
+    content: NDArray[Any] = tensor.reshape(-1).view(torch.uint8).numpy()
+    return content

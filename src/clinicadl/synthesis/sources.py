@@ -1,0 +1,126 @@
+"""Which images of a CAPS new ones are made from."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from clinicadl.config.generate import FromImagesConfig
+from clinicadl.errors import MissingInputError, UsageError
+from clinicadl.layouts import caps, images
+from clinicadl.layouts.caps import StoredImage
+from clinicadl.synthesis.generated import in_caps
+from clinicadl.tables import sessions
+
+
+class _Candidates(NamedTuple):
+    """What sources are chosen from."""
+
+    stored: dict[caps.Session, StoredImage]
+    """The images of the CAPS."""
+    table: pd.DataFrame
+    """The sessions, in the order in which they are taken."""
+    where: Path
+    """The table, or the CAPS where there is none, for messages."""
+
+
+def first_source(config: FromImagesConfig) -> StoredImage:
+    """Return the image of the first row of the table, or the first one of the CAPS.
+
+    Raises
+    ------
+    MissingInputError
+        There is no such image.
+    """
+    found = _candidates(config)
+    first = sessions.sessions_of(found.table)[:1]
+    return caps.select(found.stored, first, where=found.where)[0]
+
+
+def baseline_sources(config: FromImagesConfig) -> list[StoredImage]:
+    """Return the first session of each of the first ``n_subjects`` participants of the table.
+
+    Without a table, the first session that has an image counts.
+
+    Raises
+    ------
+    UsageError
+        There are fewer participants.
+    MissingInputError
+        A session that is needed has no image.
+    """
+    found = _candidates(config)
+    firsts = sessions.sessions_of(sessions.baseline(found.table))
+    if config.n_subjects > len(firsts):
+        raise UsageError(
+            f"{config.n_subjects} participants are needed, one for each image of a label",
+            where=found.where,
+            found=f"{len(firsts)} participants",
+            fix=f"Give --n_subjects {len(firsts)} or less",
+        )
+    return caps.select(found.stored, firsts[: config.n_subjects], where=found.where)
+
+
+def new_path(config: FromImagesConfig, source: StoredImage, participant: str, session: str) -> Path:
+    """Return where a new image lies, relative to its CAPS: folder and name as the source's.
+
+    Raises
+    ------
+    UsageError
+        Under the new name the preprocessing would not find it again.
+    """
+    home = config.caps_directory / in_caps(source.participant, source.session)
+    folder = source.path.parent.relative_to(home)
+    entities = rf"{re.escape(source.participant)}_(?:{re.escape(source.session)}_)?"
+    rest = re.sub(f"^{entities}", "", source.path.name)
+    path = folder / f"{participant}_{session}_{rest}"
+    pattern = caps.pattern(config.preprocessing)
+    if not fnmatch.fnmatchcase(path.as_posix().lower(), pattern.lower()):
+        raise UsageError(
+            "The new images would have names that this preprocessing does not find",
+            where=source.path,
+            found=f"{path} for {pattern}",
+            fix="Give a suffix that begins behind the participant and session of the file names",
+        )
+    return in_caps(participant, session, *path.parts)
+
+
+def read_source(path: Path) -> images.Image:
+    """Return an image that new ones can be made from.
+
+    Raises
+    ------
+    MissingInputError
+        It is absent or closed to us.
+    InvalidDataError
+        It is damaged, or all its voxels are the same.
+    """
+    image = images.read(path)
+    images.check_content(image.voxels, path)
+    return image
+
+
+def _candidates(config: FromImagesConfig) -> _Candidates:
+    stored = caps.index(config.caps_directory, config.preprocessing)
+    if not stored:
+        raise MissingInputError(
+            f"The CAPS holds no image of {config.preprocessing.name}",
+            where=config.caps_directory,
+            found=f"nothing like {caps.pattern(config.preprocessing)}",
+            fix="Check the CAPS and --preprocessing",
+        )
+    if config.participants_tsv is None:
+        columns = [sessions.PARTICIPANT, sessions.SESSION]
+        return _Candidates(
+            stored, pd.DataFrame(list(stored), columns=columns), config.caps_directory
+        )
+    table = sessions.read(config.participants_tsv)
+    if table.empty:
+        raise MissingInputError(
+            "The table names no session", where=config.participants_tsv, fix="Add rows"
+        )
+    return _Candidates(stored, table, config.participants_tsv)

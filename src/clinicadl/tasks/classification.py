@@ -1,0 +1,304 @@
+"""Classification: the classes of a label, their nodes, their loss and their scores."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import fsum, isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clinicadl.config.task import Classification
+from clinicadl.errors import InvalidDataError, listed
+from clinicadl.tables.sessions import PARTICIPANT
+from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL
+from clinicadl.tasks.intervals import Interval, bootstrap
+from clinicadl.tasks.losses import CLASSIFICATION, Loss
+from clinicadl.tasks.metrics import METRICS, by_class, means
+
+logger = logging.getLogger(__name__)
+
+ROWS = ("Values", "Lower bound CI", "Upper bound CI", "SE")
+"""Rows of a metrics table."""
+NOT_APPLICABLE = "N/A"
+
+_WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
+
+
+@dataclass(frozen=True)
+class ClassificationTask:
+    """Which of several classes a sample belongs to."""
+
+    label: str
+    codes: Mapping[str, int]
+    """Text of the label -> node."""
+    n_outputs: int
+    loss: Loss
+
+    def target(self, label: str | None) -> int:
+        """Return the node of a class, `NO_LABEL` without a label.
+
+        Raises
+        ------
+        InvalidDataError
+            The class was not there when the nodes were given, or the cell of the table is empty.
+        """
+        if label is None:
+            return NO_LABEL
+        text = label_text(label)
+        if text not in self.codes:
+            raise InvalidDataError(
+                f"A value of the label {self.label} is unknown to the model", found=label,
+                fix=f"Leave these sessions out: the known values are {listed(self.codes)}",
+            )  # fmt: skip
+        return self.codes[text]
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return one loss a sample.
+
+        Parameters
+        ----------
+        outputs
+            Shape (n, classes).
+        targets
+            Nodes, shape (n,).
+
+        Returns
+        -------
+        Shape (n,), float32.
+        """
+        return self.loss(outputs.float(), targets)
+
+    def predictions(
+        self, outputs: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the columns ``true_label``, ``predicted_label``, ``proba0``, ``proba1``, ...
+
+        Parameters
+        ----------
+        outputs
+            Shape (n, classes); the probabilities are their softmax, in double precision.
+        targets
+            Nodes, -1 where unknown, shape (n,).
+
+        Returns
+        -------
+        Each of shape (n,); of classes with the same probability the first is predicted.
+        """
+        wide = torch.as_tensor(outputs).detach().cpu().double()
+        probabilities: NDArray[np.float64] = torch.softmax(wide, dim=1).numpy()
+        return {
+            TRUE_LABEL: torch.as_tensor(targets).detach().cpu().long().numpy(),
+            PREDICTED_LABEL: probabilities.argmax(axis=1),
+            **{f"proba{node}": probabilities[:, node] for node in range(self.n_outputs)},
+        }
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """Return of each name in `scores` whether the best model has the highest value."""
+        return {**{name: row.higher_is_better for name, row in METRICS.items()}, LOSS: False}
+
+    def scores(self, predictions: pd.DataFrame) -> dict[str, float]:
+        """Return each metric and the loss of a set; of more than two classes the mean.
+
+        Parameters
+        ----------
+        predictions
+            Columns ``participant_id``, ``true_label``, ``predicted_label`` and ``loss``.
+
+        Raises
+        ------
+        InvalidDataError
+            A sample has no label.
+        """
+        counts = self._counts(predictions)
+        values = {name: float(value) for name, value in means(counts.sum(0)).items()}
+        return {**values, LOSS: _mean_loss(predictions)}
+
+    def table(self, predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+        """Return each metric and the loss of a set, with 95 % intervals over participants.
+
+        Parameters
+        ----------
+        predictions
+            Columns ``participant_id``, ``true_label``, ``predicted_label`` and ``loss``.
+        seed
+            Seed of the resamples.
+
+        Returns
+        -------
+        Column ``Metrics`` names the rows; then one column a metric, and with more than two
+        classes one a metric and class; ``loss`` last. Cells without a meaning hold ``N/A``.
+
+        Raises
+        ------
+        InvalidDataError
+            A sample has no label.
+        """
+        counts = self._counts(predictions)
+        values = by_class(counts.sum(0))
+        intervals = bootstrap(counts, by_class, seed=seed) if len(counts) > 1 else {}
+        columns = {name: _cells(value, intervals.get(name)) for name, value in values.items()}
+        return pd.DataFrame(
+            {"Metrics": ROWS, **columns, LOSS: _cells(_mean_loss(predictions), None)}
+        )
+
+    def _counts(self, predictions: pd.DataFrame) -> NDArray[np.int64]:
+        """Return the confusion of each participant, in the order of their identifiers.
+
+        Raises
+        ------
+        InvalidDataError
+            A sample has no label.
+        """
+        true = predictions[TRUE_LABEL].to_numpy(dtype=np.int64)
+        predicted = predictions[PREDICTED_LABEL].to_numpy(dtype=np.int64)
+        if (true == NO_LABEL).any():
+            without = predictions.loc[true == NO_LABEL, PARTICIPANT].unique()
+            raise InvalidDataError(
+                "Metrics need a label for every participant", found=listed(without),
+                fix="Complete the label, or predict with --no-labels",
+            )  # fmt: skip
+        present = np.unique(true)
+        if len(present) == 1:
+            logger.warning(
+                "All %d samples have the same label %s: the metrics say little",
+                len(true), "/".join(self._names(int(present[0]))),
+            )  # fmt: skip
+        owner, participants = pd.factorize(predictions[PARTICIPANT], sort=True)
+        shape = (len(participants), self.n_outputs, self.n_outputs)
+        cells = np.ravel_multi_index((owner, true, predicted), shape)
+        return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+
+    def _names(self, node: int) -> list[str]:
+        return [label for label, code in self.codes.items() if code == node]
+
+
+def classification(settings: Classification, codes: Mapping[str, int]) -> ClassificationTask:
+    """Return the task that the settings and the nodes of the classes describe.
+
+    Parameters
+    ----------
+    settings
+        Label and loss.
+    codes
+        Class -> node, as `codes_of` gives; several classes may share a node.
+
+    Raises
+    ------
+    InvalidDataError
+        There are fewer than two nodes, or one is skipped.
+    """
+    normalised = _normalised(codes)
+    nodes = sorted(set(normalised.values()))
+    if nodes != list(range(len(nodes))) or len(nodes) < 2:
+        raise InvalidDataError(
+            f"The nodes of the label {settings.label} must be 0, 1, ... without a gap, "
+            "at least two",
+            found=_said(normalised),
+            fix="Mend label_code",
+        )
+    return ClassificationTask(settings.label, normalised, len(nodes), CLASSIFICATION[settings.loss])
+
+
+def codes_of(labels: Iterable[str], settings: Classification) -> dict[str, int]:
+    """Return the node of each class: as ``label_code`` says, else sorted classes are 0, 1, ...
+
+    Classes that are all numbers are sorted as numbers.
+
+    Parameters
+    ----------
+    labels
+        The label of every session of every split, for training and for validation.
+    settings
+        Label, and ``label_code`` where the user gave one.
+
+    Raises
+    ------
+    InvalidDataError
+        A label is missing, has no code, or all belong to one class.
+    """
+    given = list(labels)
+    present = sorted({label_text(label) for label in given}, key=_order(given))
+    codes = (
+        {label: node for node, label in enumerate(present)}
+        if settings.label_code is None
+        else _normalised(settings.label_code)
+    )
+    unknown = [label for label in present if label not in codes]
+    if unknown:
+        raise InvalidDataError(
+            f"A value of the label {settings.label} has no node in label_code",
+            found=listed(unknown),
+            fix=f"Add it, or leave these sessions out: label_code has {listed(codes)}",
+        )
+    if len({codes[label] for label in present}) < 2:
+        raise InvalidDataError(
+            f"The label {settings.label} has one class", found=listed(present) or "no session",
+            fix="Choose another label or more diagnoses: there is nothing to tell apart",
+        )  # fmt: skip
+    return codes
+
+
+def label_text(label: str) -> str:
+    """Return a label as text that is the same however a whole number is written.
+
+    Raises
+    ------
+    InvalidDataError
+        It is no text: the cell of the table is empty.
+
+    Examples
+    --------
+    >>> label_text("1.0"), label_text("1"), label_text(" AD "), label_text("1.5")
+    ('1', '1', 'AD', '1.5')
+    """
+    if not isinstance(label, str):
+        raise InvalidDataError(
+            "A session has no label", found=label,
+            fix="Complete the column, or leave the session out of the table",
+        )  # fmt: skip
+    text = label.strip()
+    whole = _WHOLE_NUMBER.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def _normalised(codes: Mapping[str, int]) -> dict[str, int]:
+    normalised: dict[str, int] = {}
+    for label, node in codes.items():
+        if normalised.setdefault(label_text(label), node) != node:
+            raise InvalidDataError(
+                "One class has two nodes", where="label_code", found=label_text(label),
+                fix="Name it once",
+            )  # fmt: skip
+    return normalised
+
+
+def _order(labels: Iterable[str]) -> Any:
+    """Return the key that sorts labels: as numbers if all of them are, else as text."""
+    try:
+        numbers = {label_text(label): float(label) for label in labels}
+    except ValueError:
+        return None
+    return lambda label: (numbers[label], label)
+
+
+def _said(codes: Mapping[str, int]) -> str:
+    return listed(f"{label}: {node}" for label, node in codes.items()) or "no class"
+
+
+def _mean_loss(predictions: pd.DataFrame) -> float:
+    """Return the mean over samples; exactly summed, so that their order is of no account."""
+    return fsum(predictions[LOSS]) / len(predictions)
+
+
+def _cells(value: float | NDArray[np.float64], interval: Interval | None) -> list[object]:
+    if interval is None or not all(isfinite(limit) for limit in interval):
+        return [float(value), *[NOT_APPLICABLE] * 3]
+    return [float(value), *interval]

@@ -1,0 +1,138 @@
+"""From files, flags and defaults to a configuration, and back."""
+
+import json
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from clinicadl.config.base import nearest, places
+from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.read import experiment, json_schema, to_toml
+from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
+
+DATA = {"caps_directory": "caps", "preprocessing_json": "x", "tsv_directory": "tables"}
+
+
+def written(tmp_path, text):
+    path = tmp_path / "experiment.toml"
+    path.write_text(text)
+    return path
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "optimization": st.fixed_dictionaries(
+                {}, optional={"epochs": st.integers(1, 99), "learning_rate": st.floats(1e-6, 1)}
+            ),
+            "network": st.fixed_dictionaries(
+                {"name": st.sampled_from(["Conv5_FC3", "Conv4_FC3"])},
+                optional={"dropout": st.floats(0, 0.9)},
+            ),
+            "data": st.fixed_dictionaries(
+                {key: st.just(value) for key, value in DATA.items()},
+                optional={"diagnoses": st.lists(st.text("ADCN", min_size=1), min_size=1)},
+            ),
+        }
+    )
+)
+def test_what_is_written_as_toml_reads_back_the_same(tmp_path_factory, given_values):
+    config = experiment(given_values)
+    path = written(tmp_path_factory.mktemp("toml"), to_toml(config))
+    assert experiment({}, toml=path) == config
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
+    path = written(tmp_path, "[optimization]\nepochs = 7\nbatch_size = 3\n")
+    config = experiment({"data": DATA, "optimization": {"epochs": 9}}, toml=path)
+    settings = config.optimization
+    assert (settings.epochs, settings.batch_size, settings.patience) == (9, 3, 0)
+
+
+def test_another_network_on_the_command_line_drops_the_parameters_of_the_file(tmp_path):
+    path = written(tmp_path, '[network]\nname = "Conv5_FC3"\ndropout = 0.4\n')
+    kept = experiment({"data": DATA}, toml=path)
+    assert kept.network.dropout == 0.4
+    replaced = experiment({"data": DATA, "network": {"name": "Conv4_FC3"}}, toml=path)
+    assert replaced.network.dropout == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[optimization]\nepoch = 3\n", ("epoch", "epochs", "experiment.toml")),
+        ("[optimisation]\nepochs = 3\n", ("optimisation", "optimization", "experiment.toml")),
+        ("[network]\nname = 'Conv5'\n", ("Conv5", "Conv5_FC3", "experiment.toml")),
+        ("[network]\nname = 'Conv5_FC3'\ndropuot = 0.1\n", ("dropuot", "dropout")),
+        ("[task]\nselection_metrics = ['B_A']\n", ("B_A", "BA", "experiment.toml")),
+        ("[optimization]\nepochs = 0\n", ("greater than or equal to 1", "optimization.epochs")),
+        ("[optimization]\nepochs = 'many'\n", ("many", "optimization.epochs")),
+        ("epochs = \n", ("not TOML", "experiment.toml")),
+    ],
+)
+def test_a_mistake_in_a_file_is_laid_at_its_door(tmp_path, text, words):
+    with pytest.raises(InvalidDataError) as caught:
+        experiment({"data": DATA}, toml=written(tmp_path, text))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(MissingInputError, match="absent.toml"):
+        experiment({}, toml=tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"validation": {"n_splits": 1}}, ("--n_splits", "at least 2")),
+        ({"validation": {"n_splits": 3, "split": [3]}}, ("split 3 does not exist", "0 to 2")),
+        ({"task": {"name": "classification", "selection_metrics": ["BA", "BA"]}}, ("twice",)),
+        ({"network": {"name": "Conv4_FC3", "dropout": 1.0}}, ("--dropout", "less than 1")),
+    ],
+)
+def test_a_mistake_in_a_flag_names_the_flag(sections, words):
+    with pytest.raises(UsageError) as caught:
+        experiment({"data": DATA, **sections})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_parameters_without_a_name_are_those_of_the_default_row(tmp_path):
+    config = experiment({"data": DATA, "network": {"dropout": 0.2}})
+    assert (config.network.name, config.network.dropout) == ("Conv5_FC3", 0.2)
+    path = written(tmp_path, '[network]\nname = "Conv4_FC3"\n')
+    config = experiment({"data": DATA, "network": {"dropout": 0.2}}, toml=path)
+    assert (config.network.name, config.network.dropout) == ("Conv4_FC3", 0.2)
+
+
+def test_a_configuration_is_frozen():
+    config = experiment({"data": DATA})
+    with pytest.raises(ValueError, match="frozen"):
+        config.optimization.epochs = 3
+
+
+def test_the_schema_accepts_what_we_write_and_refuses_an_unknown_key():
+    validator = Draft202012Validator(json.loads(json_schema()))
+    content = tomllib.loads(to_toml(experiment({"data": DATA})))
+    assert list(validator.iter_errors(content)) == []
+    content["optimization"]["epoch"] = 3
+    assert [error.validator for error in validator.iter_errors(content)] == ["additionalProperties"]
+
+
+def test_every_setting_says_what_it_means():
+    silent = [
+        place.path
+        for place in places(ExperimentConfig)
+        if not place.field.description and place.path != ("task", "name")
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("epoch", "epochs"), ("BATCH_SIZE", "batch_size"), ("Dropout", "dropout")]
+)
+def test_the_nearest_name_is_found(typed, meant):
+    names = {place.path[-1] for place in places(ExperimentConfig)}
+    assert nearest(typed, names)[0] == meant
