@@ -41,10 +41,11 @@ CSF = 0.28
 """Intensity of the ventricles of the template, whose greatest is 1."""
 
 DEFORMATION_MM = 1.5
+"""Root mean square of the displacement."""
 DEFORMATION_WIDTH_MM = 20.0
-FIELD = 0.1
+FIELD = 0.05
 FIELD_WIDTH_MM = 40.0
-NOISE = 0.03
+NOISE = 0.035
 WHITE = 230
 """Stored value of the greatest intensity of the template; brighter voxels have room up to 255."""
 
@@ -100,7 +101,9 @@ def read_template() -> Template:
 
 
 def atrophy_profile() -> NDArray[np.float64]:
-    """Return the share of the greatest loss in each voxel: 1 at both centres, 0 from 9 mm on.
+    """Return the share of the greatest loss in each voxel, from both centres to 9 mm away.
+
+    With the distance r in units of 9 mm it is 1 - r^4: nearly all in the middle, nothing outside.
 
     Returns
     -------
@@ -108,8 +111,7 @@ def atrophy_profile() -> NDArray[np.float64]:
     """
     grid = np.indices(np.multiply(SHAPE, FACTOR)).transpose(1, 2, 3, 0) + CROP_ORIGIN_MM
     nearest = np.min([np.linalg.norm(grid - centre, axis=-1) for centre in HIPPOCAMPI_MM], axis=0)
-    inside = np.clip(1 - (nearest / RADIUS_MM) ** 2, 0, None)
-    return _averaged(inside**2)
+    return _averaged(np.clip(1 - (nearest / RADIUS_MM) ** 4, 0, None))
 
 
 def draw_participants(n_participants: int, seed: int) -> list[Participant]:
@@ -143,17 +145,37 @@ def shuffled(participants: Sequence[Participant], seed: int) -> list[Participant
     ]
 
 
-def draw_image(
-    template: Template, loss: NDArray[np.float64], *, i: int, session: str, seed: int
-) -> NDArray[np.uint8]:
-    """Return the image of one session.
-
-    The deformation belongs to the participant; the intensity field and the noise to the session.
+def draw_brain(template: Template, *, i: int, seed: int) -> NDArray[np.float64]:
+    """Return the healthy brain of a participant: the template, deformed in a way of its own.
 
     Parameters
     ----------
     template
         What is deformed.
+    i
+        Index of the participant.
+    seed
+        Seed of all that is drawn.
+
+    Returns
+    -------
+    Shape (42, 52, 44), in [0, 1].
+    """
+    random = generator(seed, "demo: deformation", sample=i)
+    axes = _smooth(random, DEFORMATION_WIDTH_MM, n_fields=3)
+    where = np.indices(SHAPE) + DEFORMATION_MM / np.sqrt(3) / FACTOR * axes
+    return np.clip(map_coordinates(template.spline, where, order=3, prefilter=False), 0, 1)
+
+
+def draw_image(
+    brain: NDArray[np.float64], loss: NDArray[np.float64], *, i: int, session: str, seed: int
+) -> NDArray[np.uint8]:
+    """Return the image of one session: the brain, what it lost, an intensity field, and noise.
+
+    Parameters
+    ----------
+    brain
+        The healthy brain, shape (42, 52, 44).
     loss
         Share of the tissue that is lost in each voxel, shape (42, 52, 44).
     i
@@ -167,18 +189,13 @@ def draw_image(
     -------
     Shape (42, 52, 44).
     """
-    shift = _smooth(
-        generator(seed, "demo: deformation", sample=i), DEFORMATION_WIDTH_MM, n_fields=3
-    )
-    where = np.indices(SHAPE) + DEFORMATION_MM / FACTOR * shift
-    brain = np.clip(map_coordinates(template.spline, where, order=3, prefilter=False), 0, 1)
-    # A brain without tissue is not black: the gap fills with CSF; what is darker stays as it is.
-    brain -= loss * np.clip(brain - CSF, 0, None)
-    visit = generator(seed, f"demo: {session}", sample=i)
-    field = np.exp(FIELD * _smooth(visit, FIELD_WIDTH_MM)[0])
+    # Lost tissue leaves no hole but CSF; what is darker than that stays as it is.
+    tissue = brain - loss * np.clip(brain - CSF, 0, None)
+    random = generator(seed, f"demo: {session}", sample=i)
+    field = np.exp(FIELD * _smooth(random, FIELD_WIDTH_MM)[0])
     # The template has no skull: where there is no brain there is nothing to be noisy.
-    noise = NOISE * visit.standard_normal(SHAPE) * (brain > CSF / 2)
-    return np.clip(np.rint(WHITE * (brain * field + noise)), 0, 255).astype(np.uint8)
+    noise = NOISE * random.standard_normal(SHAPE) * (brain > CSF / 2)
+    return np.clip(np.rint(WHITE * (tissue * field + noise)), 0, 255).astype(np.uint8)
 
 
 def make_caps(
@@ -207,9 +224,10 @@ def make_caps(
         template, profile = read_template(), atrophy_profile()
         (caps / "subjects").mkdir()
         for i, person in enumerate(people):
+            brain = draw_brain(template, i=i, seed=seed)
             for session in person.sessions:
                 loss = person.atrophy_at(session) * profile
-                voxels = draw_image(template, loss, i=i, session=session, seed=seed)
+                voxels = draw_image(brain, loss, i=i, session=session, seed=seed)
                 path = _image_path(person.name, session)
                 images.write(caps / path, voxels, affine=AFFINE, header=template.header)
                 yield path

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from clinicadl.engine.predict import predict as predict
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
+    from clinicadl.synthesis.noise import generate_random as generate_random
+    from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
+    from clinicadl.synthesis.trivial import generate_trivial as generate_trivial
     from clinicadl.tables.folds import kfold as kfold
     from clinicadl.tables.split import split as split
 
@@ -34,6 +37,9 @@ _HOMES = {
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
+    "generate_random": "clinicadl.synthesis.noise:generate_random",
+    "generate_shepplogan": "clinicadl.synthesis.shepplogan:generate_shepplogan",
+    "generate_trivial": "clinicadl.synthesis.trivial:generate_trivial",
     "kfold": "clinicadl.tables.folds:kfold",
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",

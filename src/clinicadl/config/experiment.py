@@ -20,9 +20,9 @@ class ExperimentConfig(Section):
     """All that decides what a training learns, and from what."""
 
     data: DataConfig
-    task: Annotated[TaskSettings, from_table(TASKS, "clinicadl.tasks", default="classification")] = (
-        Classification()
-    )
+    task: Annotated[
+        TaskSettings, from_table(TASKS, "clinicadl.tasks", default="classification")
+    ] = Classification()
     network: Annotated[Choice, from_table(NETWORKS, "clinicadl.networks", default="Conv5_FC3")] = (
         setting(Conv5FC3(), "Network", flag="architecture", short="a")
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import field_validator, model_validator
+
 from clinicadl.config.base import Section, setting
 
 
@@ -21,7 +23,9 @@ class SplitConfig(Section):
         0.80, "Least p-value of the age balance", short="pa", ge=0, le=1
     )
     p_sex_threshold: float = setting(0.80, "Least balance score of sex", short="ps", ge=0, le=1)
-    ignore_demographics: bool = setting(False, "Balance neither age nor sex, stratify on nothing")
+    ignore_demographics: bool = setting(
+        False, "Balance neither age nor sex, and stratify only by columns that are named"
+    )
     stratify_by: str = setting("diagnosis", "Column whose classes keep their shares")
     categorical_split_variable: str | None = setting(
         None, "Another column whose classes keep their shares, together with the first"
@@ -30,6 +34,18 @@ class SplitConfig(Section):
         False, "Write every session of the part set apart too", off="valid-baseline"
     )
     seed: int = setting(0, "Seed of the draw", ge=0, lt=2**32)
+
+    @field_validator("subset_name")
+    @classmethod
+    def _is_not_train(cls, subset_name: str) -> str:
+        return _other_than_train(subset_name)
+
+    @model_validator(mode="after")
+    def _thresholds_are_used(self) -> SplitConfig:
+        said = {"p_age_threshold", "p_sex_threshold"} & self.model_fields_set
+        if self.ignore_demographics and said:
+            raise ValueError(f"{min(said)} means nothing together with ignore_demographics")
+        return self
 
 
 class KFoldConfig(Section):
@@ -43,7 +59,28 @@ class KFoldConfig(Section):
     stratification: str = setting(
         "diagnosis", "Column whose classes keep their shares", flag="stratify_by"
     )
+    ignore_demographics: bool = setting(False, "Balance neither age nor sex")
     valid_longitudinal: bool = setting(
         False, "Write every session of the part set apart too", off="valid-baseline"
     )
     seed: int = setting(0, "Seed of the draw", ge=0, lt=2**32)
+
+    @field_validator("subset_name")
+    @classmethod
+    def _is_not_train(cls, subset_name: str) -> str:
+        return _other_than_train(subset_name)
+
+    @field_validator("n_splits")
+    @classmethod
+    def _at_least_two(cls, n_splits: int) -> int:
+        if n_splits == 1:
+            raise ValueError(
+                "one fold leaves nobody to train on; the least is 2, and 0 sets all apart"
+            )
+        return n_splits
+
+
+def _other_than_train(subset_name: str) -> str:
+    if subset_name == "train":
+        raise ValueError("train is the name of the other part")
+    return subset_name

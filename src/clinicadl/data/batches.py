@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -38,19 +40,30 @@ class Loader:
 
     def __init__(self, dataset: ImageDataset, *, n_proc: int, pinned: bool = False) -> None:
         self._order = _Order()
-        self._loader: DataLoader[Sample] = DataLoader(
-            dataset,
-            batch_sampler=self._order,
-            num_workers=n_proc,
-            persistent_workers=n_proc > 0,
-            collate_fn=collate,
-            pin_memory=pinned,
-        )
+        with _as_many_workers_as_said():
+            self._loader: DataLoader[Sample] = DataLoader(
+                dataset,
+                batch_sampler=self._order,
+                num_workers=n_proc,
+                persistent_workers=n_proc > 0,
+                collate_fn=collate,
+                pin_memory=pinned,
+            )
 
     def __call__(self, order: Sequence[list[int]]) -> Iterator[Batch]:
         """Yield the batches of an order, one list of rows a batch."""
         self._order.batches = order
-        yield from self._loader
+        with _as_many_workers_as_said():
+            batches = iter(self._loader)
+        yield from batches
+
+
+@contextmanager
+def _as_many_workers_as_said() -> Iterator[None]:
+    """Keep torch from warning of more workers than cores: their number is the user's to choose."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        yield
 
 
 class _Order:

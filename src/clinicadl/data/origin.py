@@ -56,7 +56,19 @@ def read(path: Path) -> Origin:
         ) from error
 
 
-def is_current(origin: Origin, source: Path) -> bool:
+def is_current(found: ImageTensor, source: Path) -> bool:
+    """Return whether there is a tensor, whole, of this image as it is now."""
+    if not found.origin.exists():
+        return False
+    try:
+        made_from = read(found.origin)
+    except InvalidDataError:
+        # A damaged origin is as good as none: the tensor is made again.
+        return False
+    return is_complete(found, made_from) and is_unchanged(made_from, source)
+
+
+def is_unchanged(origin: Origin, source: Path) -> bool:
     """Return whether an image is still the one that the tensor was made from."""
     now = source.stat()
     if (now.st_size, now.st_mtime_ns) == (origin.n_bytes, origin.mtime_ns):
@@ -107,4 +119,4 @@ def verify(
 
 def _changed(directory: Path, origin: Origin) -> bool:
     source = directory / origin.source
-    return source.exists() and not is_current(origin, source)
+    return source.exists() and not is_unchanged(origin, source)

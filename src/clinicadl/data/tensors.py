@@ -24,8 +24,9 @@ def write(path: Path, voxels: NDArray[np.float32]) -> None:
         Shape (x, y, z); the tensor has a channel in front.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(voxels))[None]
-    with whole_file(path) as temporary:
-        torch.save(tensor, temporary)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        # Given a path, torch would write its name into the file, and the temporary one varies.
+        torch.save(tensor, file)
 
 
 def read(path: Path) -> Tensor:

@@ -47,8 +47,8 @@ class PredictPlan:
     name: str
     group: Group
     is_new: bool
-    label: str | None
-    """Column of the label; none without labels."""
+    targets: tuple[int | float, ...]
+    """What the models should say of each row."""
     models: tuple[Model, ...]
     stored: Stored
     task: Task
@@ -106,7 +106,8 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
     group = _new_group(config, opened) if is_new else _old_group(config, opened, name)
-    label = config.label or opened.record.config.task.label
+    task: Task = opened.record.config.task.build(opened.record.label_code)
+    targets = _targets(config, task, opened, group, name)
     models = _models(config, maps)
     _refuse_existing_results(config, maps, name, models)
     stored = _stored(opened, group)
@@ -124,10 +125,10 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
         name=name,
         group=group,
         is_new=is_new,
-        label=label if config.use_labels else None,
+        targets=targets,
         models=models,
         stored=stored,
-        task=opened.record.config.task.build(opened.record.label_code),
+        task=task,
         device=resolve(config.gpu),
         verdict=verdict,
     )
@@ -189,9 +190,9 @@ def _new_group(config: PredictConfig, maps: Maps) -> Group:
     tables = [_rows(config, maps, path) for path in _tables(config.participants_tsv)]
     table = pd.concat(tables, ignore_index=True)
     origin = {
-        "caps_directory": str(config.caps_directory),
+        "caps_directory": str(config.caps_directory.absolute()),
         "multi_cohort": False,
-        "participants_tsv": str(config.participants_tsv),
+        "participants_tsv": str(config.participants_tsv.absolute()),
     }
     return Group(table, origin)
 
@@ -288,17 +289,24 @@ def _seen(maps: Path) -> list[Seen]:
     ]
 
 
-def _loader(planned: PredictPlan) -> Loader:
-    table, label = planned.group.table, planned.label
-    if label is not None and label not in table.columns:
+def _targets(
+    config: PredictConfig, task: Task, maps: Maps, group: Group, name: str
+) -> tuple[int | float, ...]:
+    if not config.use_labels:
+        return tuple(task.target(None) for _ in range(len(group.table)))
+    label = config.label or maps.record.config.task.label
+    if label not in group.table.columns:
         raise MissingInputError(
-            "The data group has no such column", where=f"groups/{planned.name}", found=label,
+            "The data group has no such column", where=f"groups/{name}", found=label,
             fix="Use --no_labels, or define the group anew with --overwrite",
         )  # fmt: skip
-    labels = table[label] if label is not None else [None] * len(table)
+    return tuple(task.target(value) for value in group.table[label])
+
+
+def _loader(planned: PredictPlan) -> Loader:
     dataset = ImageDataset(
-        [planned.stored.tensors[key] for key in sessions.sessions_of(table)],
-        [planned.task.target(value) for value in labels],
+        [planned.stored.tensors[key] for key in sessions.sessions_of(planned.group.table)],
+        planned.targets,
         pipeline(planned.maps.record.config.transforms),
     )
     on_gpu = planned.device.torch_device.type == "cuda"
@@ -310,7 +318,7 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
     network = record.config.network.build(record.input_shape, planned.task.n_outputs)
     network.load_state_dict(weights.read(names.weights(planned.maps.path, *model)).state)
     batches = order.in_batches(range(len(planned.group.table)), planned.config.batch_size)
-    labelled = planned.label is not None
+    labelled = planned.config.use_labels
     said = evaluate(
         planned.device.put_network(network), planned.task, loader(batches), planned.device,
         labelled=labelled,

@@ -54,12 +54,13 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
         An image or table is absent.
     """
     planned = ready(config, maps)
+    caps_directory = str(planned.config.data.caps_directory)
     created = folder.create(
         maps,
         _record(planned),
         seen=_seen(planned),
         groups=_groups(planned),
-        origin={"caps_directory": str(config.data.caps_directory), "multi_cohort": False},
+        origin={"caps_directory": caps_directory, "multi_cohort": False},
         layers=str(first_network(planned, config.validation.chosen()[0])),
     )
     _train_splits(planned, maps, config.validation.chosen(), observers)
@@ -78,9 +79,31 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
     """
     files.refuse_existing(maps)
     files.refuse_unwritable(maps)
-    planned = plan(config)
+    planned = plan(_absolute(config))
     announce(planned.verdict.enforce(None))
     return planned
+
+
+def _absolute(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the experiment with whole paths, so that it can be resumed from any folder."""
+    data, transfer = config.data, config.transfer
+    given = Path(data.preprocessing_json)
+    return config.model_copy(
+        update={
+            "data": data.model_copy(
+                update={
+                    "caps_directory": data.caps_directory.absolute(),
+                    "tsv_directory": data.tsv_directory.absolute(),
+                    "preprocessing_json": str(given.absolute() if given.is_file() else given),
+                }
+            ),
+            "transfer": transfer.model_copy(
+                update={
+                    "transfer_path": transfer.transfer_path and transfer.transfer_path.absolute()
+                }
+            ),
+        }
+    )
 
 
 def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observer] = ()) -> Maps:
@@ -168,7 +191,10 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
             "A table changed since the training began", where=listed(changed),
             fix="Put it back as it was, or train a new MAPS",
         )  # fmt: skip
-    same_images = folder.read_seen(opened.path).equals(_seen(planned))
+    before, now = (
+        table.to_numpy().tolist() for table in (folder.read_seen(opened.path), _seen(planned))
+    )
+    same_images = before == now
     if not same_images or record.input_shape != planned.stored.shape:
         raise CannotResumeError(
             "The images changed since the training began", where=planned.config.data.caps_directory,
@@ -181,7 +207,7 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
 def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
-    watching = (TsvLog(), TensorBoardLog(), *observers)
+    watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
     with folder.held(maps), memory(planned.config.compute.memory, planned.device):
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):

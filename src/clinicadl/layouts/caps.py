@@ -13,8 +13,14 @@ from typing import Any, NamedTuple
 from clinicadl.config.base import Choice
 from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, Linear, PetLinear, T1Volume
 from clinicadl.config.read import settings
-from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
-from clinicadl.layouts.files import existing_folder, inside, read_json, refuse_existing, write_json
+from clinicadl.errors import (
+    InvalidDataError,
+    MissingInputError,
+    OutputError,
+    UsageError,
+    listed,
+)
+from clinicadl.layouts.files import existing_folder, inside, read_json, write_json
 from clinicadl.layouts.images import SUFFIXES, stem
 
 logger = logging.getLogger(__name__)
@@ -263,7 +269,9 @@ def index_tensors(
         home = inside(caps / SUBJECTS, participant, session) / TENSORS / "image_based"
         folder_name = tensor_folder(preprocessing)
         below = home / folder_name
-        names = [e.name for e in os.scandir(below) if wanted.match(e.name)] if below.is_dir() else []
+        names = (
+            [e.name for e in os.scandir(below) if wanted.match(e.name)] if below.is_dir() else []
+        )
         if len(names) > 1:
             raise InvalidDataError(
                 "Several tensors match", where=f"{participant} | {session}",
@@ -295,45 +303,71 @@ def extraction_path(caps: Path, name: str) -> Path:
     return inside(caps / EXTRACTIONS, name if name.endswith(".json") else f"{name}.json")
 
 
-def write_extraction(
+def failures(extraction: Path) -> Path:
+    """Return the table of images that failed, beside an extraction JSON."""
+    return extraction.with_name(f"{extraction.stem}_failed.tsv")
+
+
+def extraction_content(
     path: Path, preprocessing: Choice, *, mode: str, parts: Mapping[str, Any] | None = None
-) -> None:
-    """Write an extraction JSON with the published keys.
+) -> dict[str, Any]:
+    """Return what an extraction JSON says, under the published keys.
 
     Parameters
     ----------
     path
-        The file, see `extraction_path`.
+        The file.
     preprocessing
-        Row of `PREPROCESSINGS`.
+        Which images were taken.
     mode
-        Which parts the tensors hold.
+        What was made of them.
     parts
-        What the mode adds to the keys, or changes in them.
+        The keys of the mode.
+    """
+    row = preprocessing.model_dump(mode="json")
+    return {
+        "preprocessing": row.pop("name"),
+        "mode": mode,
+        "use_uncropped_image": row.pop("use_uncropped_image", None),
+        "prepare_dl": False,
+        "extract_json": path.name,
+        "file_type": {
+            "pattern": pattern(preprocessing),
+            "description": f"image of {preprocessing.name}",
+        },
+        **row,
+        **(parts or {}),
+    }
+
+
+def refuse_other_extraction(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse to describe another extraction under a name that is taken.
+
+    The same description is no conflict: the run then makes what is missing.
 
     Raises
     ------
     OutputError
-        It exists.
+        The file exists and says something else.
     """
-    refuse_existing(path)
-    row = preprocessing.model_dump(mode="json")
-    write_json(
-        path,
-        {
-            "preprocessing": row.pop("name"),
-            "mode": mode,
-            "use_uncropped_image": row.pop("use_uncropped_image", None),
-            "prepare_dl": False,
-            "extract_json": path.name,
-            "file_type": {
-                "pattern": pattern(preprocessing),
-                "description": f"image of {preprocessing.name}",
-            },
-            **row,
-            **(parts or {}),
-        },
-    )
+    if path.exists() and read_json(path, "extraction JSON") != content:
+        raise OutputError(
+            "An extraction JSON of this name describes another extraction", where=path,
+            fix="Choose another name with --extract_json",
+        )  # fmt: skip
+
+
+def write_extraction(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an extraction JSON, whole; one that says the same is left alone.
+
+    Raises
+    ------
+    OutputError
+        The file exists and says something else, or cannot be written.
+    """
+    refuse_other_extraction(path, content)
+    if not path.exists():
+        write_json(path, content)
 
 
 def read_extraction(caps: Path, given: str) -> Extraction:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
+from isal import igzip, igzip_lib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -30,6 +31,8 @@ class Image(NamedTuple):
     """Voxel to world, in mm, RAS+, shape (4, 4)."""
     header: Any
     """The NIfTI header it came with."""
+    sha256: str
+    """Of the file, as it lies on disk."""
 
 
 def read(path: Path) -> Image:
@@ -44,87 +47,97 @@ def read(path: Path) -> Image:
     InvalidDataError
         It is not NIfTI, truncated, not three-dimensional, or its header lies about its size.
     """
-    image = _parse(path)
-    shape = tuple(int(n) for n in image.shape)
+    stored = read_bytes(path, "image")
+    content = _inflated(stored, path)
+    image = _parsed(content, path)
+    shape = tuple(int(size) for size in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or min(shape) < 1:
         raise InvalidDataError("The image is not three-dimensional", where=path, found=image.shape)
     if image.affine is None or not np.all(np.isfinite(image.affine)):
-        raise InvalidDataError(
-            "The affine of the image is not finite", where=path, found=image.affine
-        )
-    try:
-        voxels = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
-    except (ValueError, OSError, TypeError, HeaderDataError) as error:
-        raise InvalidDataError(
-            "The voxels of the image cannot be read", where=path, found=error
-        ) from error
-    return Image(voxels.reshape(shape), np.asarray(image.affine, dtype=np.float64), image.header)
+        raise InvalidDataError("The affine of the image is not finite", where=path)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    voxels = _voxels(image, content, path).reshape(shape, order="F")
+    return Image(voxels, affine, image.header, hashlib.sha256(stored).hexdigest())
 
 
-def _parse(path: Path) -> Any:
-    content = read_bytes(path, "image")
-    if not content:
+def _inflated(stored: bytes, path: Path) -> bytes:
+    if not stored:
         raise InvalidDataError("The image is an empty file", where=path, fix="Copy it again")
+    if stored[:2] != GZIP_MAGIC:
+        return stored
     try:
-        if content[:2] == GZIP_MAGIC:
-            # isal inflates three times as fast as zlib, which is most of the time of a read.
-            content = igzip.decompress(content)
-    except (igzip.IsalError, zlib.error, EOFError, OSError, ValueError) as error:
+        # isal inflates three times as fast as zlib, which is most of the time of a read.
+        return bytes(igzip.decompress(stored))
+    except (igzip_lib.IsalError, EOFError, OSError, ValueError) as error:
         raise InvalidDataError(
             "The image is truncated or damaged", where=path, found=error, fix="Copy it again"
         ) from error
+
+
+def _parsed(content: bytes, path: Path) -> Any:
+    kind: Any = nib.Nifti2Image if _is_nifti2(content) else nib.Nifti1Image
     try:
-        image = (nib.Nifti2Image if _is_nifti2(content) else nib.Nifti1Image).from_bytes(content)
-        expected = (
-            int(np.prod([int(n) for n in image.shape])) * image.header.get_data_dtype().itemsize
-        )
-        start = int(image.dataobj.offset)
-    except (
-        ImageFileError,
-        HeaderDataError,
-        WrapStructError,
-        ValueError,
-        OSError,
-        OverflowError,
-    ) as error:
-        raise InvalidDataError("The file is not a NIfTI image", where=path, found=error) from error
-    if len(content) - start != expected:
+        image = kind.from_bytes(content)
+        n_voxels = math.prod(int(size) for size in image.shape)
+        expected = n_voxels * image.header.get_data_dtype().itemsize
+        there = len(content) - int(image.dataobj.offset)
+    except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OSError) as error:
+        raise InvalidDataError(
+            "The file is not a NIfTI image", where=path, found=str(error).partition("\n")[0]
+        ) from error
+    if there != expected:
         raise InvalidDataError(
             "The header of the image lies about its size",
             where=path,
-            found=f"{len(content) - start} bytes of voxels where the header says {expected}",
+            found=f"{there} bytes of voxels where the header says {expected}",
             fix="Make the image again",
         )
     return image
 
 
 def _is_nifti2(content: bytes) -> bool:
-    return int.from_bytes(content[:4], "little") == 540 or int.from_bytes(content[:4], "big") == 540
+    return 540 in (int.from_bytes(content[:4], order) for order in ("little", "big"))
 
 
-def check_content(voxels: NDArray[np.float32], path: Path) -> None:
-    """Refuse an image that nothing can be learnt from.
+def _voxels(image: Any, content: bytes, path: Path) -> NDArray[np.float32]:
+    """Return the voxels as nibabel scales them, in the order of the file."""
+    proxy = image.dataobj
+    if proxy.slope == 1 and proxy.inter == 0 and proxy.dtype.kind in "iuf":
+        # Nothing to scale: one look at the bytes that are in memory already.
+        raw = np.frombuffer(content, dtype=proxy.dtype, offset=proxy.offset)
+        return raw.astype(np.float32, copy=False)
+    try:
+        scaled = image.get_fdata(dtype=np.float32, caching="unchanged")
+    except (ValueError, OSError, TypeError, HeaderDataError) as error:
+        raise InvalidDataError(
+            "The voxels of the image cannot be read", where=path, found=error
+        ) from error
+    return np.asarray(scaled).ravel(order="F")
+
+
+def check_content(voxels: NDArray[np.float32], path: Path) -> int:
+    """Return how many voxels are no number; refuse an image that nothing can be learnt from.
 
     Raises
     ------
     InvalidDataError
         A voxel is infinite, no voxel is a number, or all voxels are the same.
     """
-    low, high = float(voxels.min()), float(voxels.max())
+    low, high, n_undefined = voxels.min(), voxels.max(), 0
     if np.isnan(low):
-        if np.all(np.isnan(voxels)):
-            raise InvalidDataError(
-                "No voxel of the image is a number", where=path, found="NaN everywhere"
-            )
-        low, high = float(np.nanmin(voxels)), float(np.nanmax(voxels))
+        n_undefined = int(np.count_nonzero(np.isnan(voxels)))
+        if n_undefined == voxels.size:
+            raise InvalidDataError("No voxel of the image is a number", where=path)
+        low, high = np.nanmin(voxels), np.nanmax(voxels)
     if not np.isfinite(low) or not np.isfinite(high):
+        raise InvalidDataError("A voxel of the image is infinite", where=path)
+    if low == high:
         raise InvalidDataError(
-            "A voxel of the image is infinite", where=path, fix="Make the image again"
+            "All voxels of the image are the same", where=path, found=f"{float(low):g} everywhere"
         )
-    if low == high and not np.any(np.isnan(voxels)):
-        raise InvalidDataError("All voxels of the image are the same", where=path, found=low)
+    return n_undefined
 
 
 def write(
@@ -143,7 +156,7 @@ def write(
     header
         Header whose units, codes and descriptions are kept; type and scaling follow ``voxels``.
     """
-    image = nib.Nifti1Image(voxels, affine, header)
+    image: Any = nib.Nifti1Image(voxels, affine, header)  # type: ignore[no-untyped-call]
     image.header.set_data_dtype(voxels.dtype)
     image.header.set_slope_inter(1, 0)
     content = image.to_bytes()

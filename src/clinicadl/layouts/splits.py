@@ -2,122 +2,265 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clinicadl.errors import MissingInputError
-from clinicadl.layouts.files import existing_folder, read_json, whole_file, whole_folder, write_json
+from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
+from clinicadl.layouts import tsv
+from clinicadl.layouts.files import (
+    existing_folder,
+    inside,
+    read_json,
+    sha256,
+    whole_folder,
+    write_json,
+)
 
-TEST, VALIDATION = "test", "validation"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLIT_JSON, KFOLD_JSON = "split.json", "kfold.json"
-_DEPTH = 5
+MOST_PARENTS = 5
+"""How many folders are searched for the test set that tables were separated from."""
+
+_DIGEST = "sha256"
+_FILES = "files"
+_SUBSET = "subset_name"
+
+
+class Division(NamedTuple):
+    """Who learns and who is set apart; a table that is None is not written."""
+
+    train: pd.DataFrame | None
+    train_baseline: pd.DataFrame | None
+    apart_baseline: pd.DataFrame
+    apart: pd.DataFrame | None
 
 
 class SplitTables(NamedTuple):
-    """The tables of one split."""
+    """The tables that one split is trained with."""
 
     number: int
     train: Path
     validation: Path
 
 
-class Parts(NamedTuple):
-    """The tables of one division; an absent one is not written."""
+def table_name(part: str, *, baseline: bool) -> str:
+    """Return the name of the table of a part.
 
-    train: pd.DataFrame | None
-    train_baseline: pd.DataFrame | None
-    subset_baseline: pd.DataFrame
-    subset: pd.DataFrame | None
+    Examples
+    --------
+    >>> table_name("train", baseline=True)
+    'train_baseline.tsv'
+    """
+    return f"{part}_baseline.tsv" if baseline else f"{part}.tsv"
+
+
+def split_folder(tsv_directory: Path, number: int) -> Path:
+    """Return the folder of one split of a k-fold."""
+    return tsv_directory / f"split-{number}"
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """Return ``name`` in ``parent``, or the first of ``name_2``, ``name_3``, ... that is free."""
+    folder, number = parent / name, 2
+    while folder.exists():
+        folder, number = parent / f"{name}_{number}", number + 1
+    return folder
+
+
+def files_of(division: Division, subset_name: str) -> dict[str, pd.DataFrame]:
+    """Return the tables of a division by the names of their files."""
+    tables = {
+        table_name(TRAIN, baseline=False): division.train,
+        table_name(TRAIN, baseline=True): division.train_baseline,
+        table_name(subset_name, baseline=False): division.apart,
+        table_name(subset_name, baseline=True): division.apart_baseline,
+    }
+    return {name: table for name, table in tables.items() if table is not None}
+
+
+def write_split(
+    folder: Path, division: Division, *, subset_name: str, record: Mapping[str, Any]
+) -> None:
+    """Write the folder of one division, whole.
+
+    Parameters
+    ----------
+    folder
+        A folder that does not exist yet, see `next_folder`.
+    division
+        The tables.
+    subset_name
+        Name of the part that is set apart.
+    record
+        What the JSON says besides the names and hashes of the tables.
+
+    Raises
+    ------
+    OutputError
+        The folder exists, or cannot be written.
+    """
+    with whole_folder(folder) as temporary:
+        digests = _write_tables(temporary, division, subset_name)
+        write_json(temporary / SPLIT_JSON, {**record, _FILES: digests})
+
+
+def write_folds(
+    folder: Path, divisions: Sequence[Division], *, subset_name: str, record: Mapping[str, Any]
+) -> None:
+    """Write the folder of k divisions, whole; parameters as in `write_split`.
+
+    Raises
+    ------
+    OutputError
+        The folder exists, or cannot be written.
+    """
+    with whole_folder(folder) as temporary:
+        digests: dict[str, str] = {}
+        for number, division in enumerate(divisions):
+            home = split_folder(temporary, number)
+            written = _write_tables(home, division, subset_name)
+            digests |= {f"{home.name}/{name}": digest for name, digest in written.items()}
+        write_json(temporary / KFOLD_JSON, {**record, _FILES: digests})
+
+
+def _write_tables(folder: Path, division: Division, subset_name: str) -> dict[str, str]:
+    digests = {}
+    for name, table in files_of(division, subset_name).items():
+        tsv.write(folder / name, table)
+        digests[name] = sha256(folder / name)
+    return digests
 
 
 def read(
-    directory: Path, *, n_splits: int, baseline: bool, valid_longitudinal: bool
+    tsv_directory: Path, *, n_splits: int, baseline: bool, valid_longitudinal: bool
 ) -> list[SplitTables]:
-    """Return the tables of each split: of the folder itself, or of its ``split-<i>``.
+    """Return the tables of each split.
+
+    Parameters
+    ----------
+    tsv_directory
+        What `write_split` or `write_folds` wrote, with the part ``validation``.
+    n_splits
+        Number of the k-fold's splits; 0 if the folder itself is one split.
+    baseline
+        Whether only the first session of each participant is trained on.
+    valid_longitudinal
+        Whether every session is validated on, instead of the first.
 
     Raises
     ------
     MissingInputError
-        A table is absent.
+        The folder or a table is absent.
+    UsageError
+        The folder holds another number of splits.
     """
-    existing_folder(directory, "folder of split tables")
-    folders = [directory / f"split-{i}" for i in range(n_splits)] if n_splits else [directory]
-    train = "train_baseline.tsv" if baseline else "train.tsv"
-    validation = f"{VALIDATION}.tsv" if valid_longitudinal else f"{VALIDATION}_baseline.tsv"
-    found = [SplitTables(i, one / train, one / validation) for i, one in enumerate(folders)]
-    for tables in found:
-        for path in (tables.train, tables.validation):
-            if not path.is_file():
-                raise MissingInputError(
-                    "A table of the split does not exist", where=path, fix=_hint(directory, n_splits)
-                )
-    return found
+    existing_folder(tsv_directory, "folder of split tables")
+    n_found = 0
+    while split_folder(tsv_directory, n_found).is_dir():
+        n_found += 1
+    is_split_itself = (tsv_directory / table_name(TRAIN, baseline=baseline)).is_file()
+    if n_found not in (0, n_splits) and not (n_splits == 0 and is_split_itself):
+        raise UsageError(
+            f"The folder holds {n_found} splits, not {n_splits or 'a single one'}",
+            where=tsv_directory, fix=f"Give --n_splits {n_found}; --split chooses some of them",
+        )  # fmt: skip
+    folders = [split_folder(tsv_directory, i) for i in range(n_splits)] or [tsv_directory]
+    return [
+        SplitTables(
+            number,
+            _existing(folder / table_name(TRAIN, baseline=baseline)),
+            _existing(folder / table_name(VALIDATION, baseline=not valid_longitudinal)),
+        )
+        for number, folder in enumerate(folders)
+    ]
 
 
-def _hint(directory: Path, n_splits: int) -> str:
-    there = len(list(directory.glob("split-*")))
-    if there and there != n_splits:
-        return f"The folder holds {there} splits: give --n_splits {there}"
-    return "Run tsvtools split or kfold, with the subset name validation"
+def _existing(table: Path) -> Path:
+    if table.is_file():
+        return table
+    there = sorted(path.name for path in table.parent.glob("*.tsv"))
+    longitudinal = table.name == table_name(VALIDATION, baseline=False)
+    if longitudinal and table_name(VALIDATION, baseline=True) in there:
+        fix = "Split with --valid_longitudinal, or validate on the first sessions"
+    elif table_name(TEST, baseline=True) in there:
+        fix = f"This folder sets a test set apart: split {table.parent / 'train.tsv'} again"
+    else:
+        fix = "Give the folder that tsvtools split or kfold wrote, with the subset name validation"
+    raise MissingInputError(
+        "The table of a split does not exist", where=table,
+        found=f"tables {listed(there)}" if there else "no tables in this folder", fix=fix,
+    )  # fmt: skip
 
 
-def test_tables(directory: Path) -> list[Path]:
-    """Return the tables of the test sets that were set apart in the folders above."""
-    found = []
-    for folder in [directory.resolve(), *directory.resolve().parents][: _DEPTH + 1]:
-        description = folder / SPLIT_JSON
-        if description.is_file() and read_json(description, "description of the split").get(
-            "subset_name"
-        ) == TEST:
-            found += [path for name in (f"{TEST}.tsv", f"{TEST}_baseline.tsv")
-                      if (path := folder / name).is_file()][:1]  # fmt: skip
-    return found
+def test_tables(tsv_directory: Path) -> list[Path]:
+    """Return the tables of the test sets that the tables of a folder must not share anybody with.
+
+    These are what the nearest folders above were separated from. If there is none, it is what
+    another split beside the folder set apart from the very table that the folder was made from.
+
+    Parameters
+    ----------
+    tsv_directory
+        The folder whose tables are trained on.
+
+    Raises
+    ------
+    MissingInputError
+        A table that a ``split.json`` or ``kfold.json`` names is gone.
+    InvalidDataError
+        Such a file is damaged.
+    """
+    home = tsv_directory.resolve()
+    chain = (home, *home.parents)[: MOST_PARENTS + 1]
+    found = [table for folder in chain for table in _test_set(folder)]
+    return found or [table for folder in _beside(home) for table in _test_set(folder)]
 
 
-def write_split(parent: Path, parts: Parts, subset: str, description: Mapping[str, Any]) -> Path:
-    """Write one division beside its table, into the next free ``split`` folder, whole."""
-    target = _next_free(parent, "split")
-    with whole_folder(target) as folder:
-        _write(folder, parts, subset)
-        write_json(folder / SPLIT_JSON, description)
-    return target
+def _test_set(folder: Path) -> Iterator[Path]:
+    """Yield the tables of the test set, if one was set apart from the tables in this folder.
+
+    Raises
+    ------
+    MissingInputError
+        A table that the record names is gone.
+    """
+    for home, name in ((folder, SPLIT_JSON), (folder.parent, KFOLD_JSON)):
+        record = _record(home / name)
+        if record.get(_SUBSET) != TEST:
+            continue
+        own = {table_name(TEST, baseline=False), table_name(TEST, baseline=True)}
+        if _FILES not in record:
+            # Release 1.x does not name the tables.
+            yield from (folder / name for name in sorted(own) if (folder / name).is_file())
+            continue
+        for listed_name in record[_FILES]:
+            table = inside(home, str(listed_name))
+            if table.parent == folder and table.name in own:
+                if not table.is_file():
+                    raise MissingInputError(
+                        "The table of the test set is gone", where=table,
+                        fix="Put it back: training is checked against it",
+                    )  # fmt: skip
+                yield table
 
 
-def write_kfold(
-    parent: Path, folds: list[Parts], subset: str, description: Mapping[str, Any], *, n_splits: int
-) -> Path:
-    """Write k divisions beside their table, into the next free ``<k>_fold`` folder, whole."""
-    target = _next_free(parent, f"{n_splits}_fold")
-    with whole_folder(target) as folder:
-        for number, parts in enumerate(folds):
-            _write(folder / f"split-{number}", parts, subset)
-        write_json(folder / KFOLD_JSON, description)
-    return target
+def _beside(folder: Path) -> Iterator[Path]:
+    made_from = (_record(folder / SPLIT_JSON) or _record(folder / KFOLD_JSON)).get(_DIGEST)
+    if made_from is None:
+        return
+    for path in sorted(folder.parent.glob(f"*/{SPLIT_JSON}")):
+        if path.parent != folder and _record(path).get(_DIGEST) == made_from:
+            yield path.parent
 
 
-def next_folder(parent: Path, name: str) -> Path:
-    """Return the folder that would be written next."""
-    return _next_free(parent, name)
-
-
-def _next_free(parent: Path, name: str) -> Path:
-    target, number = parent / name, 2
-    while target.exists():
-        target, number = parent / f"{name}_{number}", number + 1
-    return target
-
-
-def _write(folder: Path, parts: Parts, subset: str) -> None:
-    tables = {
-        "train": parts.train,
-        "train_baseline": parts.train_baseline,
-        f"{subset}_baseline": parts.subset_baseline,
-        subset: parts.subset,
-    }
-    for name, table in tables.items():
-        if table is not None:
-            with whole_file(folder / f"{name}.tsv") as temporary:
-                table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+def _record(path: Path) -> dict[str, Any]:
+    record = read_json(path, "record of a split") if path.is_file() else {}
+    if not isinstance(record.get(_FILES, {}), Mapping):
+        raise InvalidDataError(
+            "The record of a split does not name its tables as keys", where=path,
+            found=type(record[_FILES]).__name__, fix="Split again",
+        )  # fmt: skip
+    return record

@@ -143,13 +143,13 @@ def complete(
     with closing(run(plan)) as steps:
         failed = [step for step in (shown(steps) if shown else steps) if step.error is not None]
     folder = plan.config.generated_caps_directory
-    if failed:
-        lost = [image.participant for step in failed for image in step.job]
+    lost = [image.participant for step in failed for image in step.job]
+    if lost:
         raise PartialError(
             f"{len(lost)} of {len(plan.images)} images could not be made",
             where=folder,
-            found=f"{listed(lost)}; the first reason: {failed[0].error}",
-            fix=f"All reasons are in {folder / FAILED}; the others are complete",
+            found=listed(lost),
+            fix=f"The others are complete; the reasons are in {folder / FAILED}",
         )
     return folder
 

@@ -16,7 +16,13 @@ from clinicadl.config.generate import SheppLoganConfig
 from clinicadl.config.preprocessing import Custom
 from clinicadl.draws import generator
 from clinicadl.layouts import images
-from clinicadl.layouts.caps import EXTRACTIONS, TENSORS, extraction_path, write_extraction
+from clinicadl.layouts.caps import (
+    EXTRACTIONS,
+    TENSORS,
+    extraction_content,
+    extraction_path,
+    write_extraction,
+)
 from clinicadl.layouts.files import whole_file
 from clinicadl.synthesis.generated import Job, NewImage, Plan, check_output, complete, in_caps
 
@@ -216,8 +222,9 @@ def _write_tensor(path: Path, picture: NDArray[np.float32]) -> None:
 
 
 def _write_extraction(name: str, caps: Path) -> None:
-    write_extraction(
-        extraction_path(caps, name),
+    path = extraction_path(caps, name)
+    content = extraction_content(
+        path,
         PREPROCESSING,
         mode="slice",
         parts={
@@ -229,3 +236,4 @@ def _write_extraction(name: str, caps: Path) -> None:
             "num_slices": 1,
         },
     )
+    write_extraction(path, content)

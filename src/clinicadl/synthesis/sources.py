@@ -119,8 +119,4 @@ def _candidates(config: FromImagesConfig) -> _Candidates:
             stored, pd.DataFrame(list(stored), columns=columns), config.caps_directory
         )
     table = sessions.read(config.participants_tsv)
-    if table.empty:
-        raise MissingInputError(
-            "The table names no session", where=config.participants_tsv, fix="Add rows"
-        )
     return _Candidates(stored, table, config.participants_tsv)

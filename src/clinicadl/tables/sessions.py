@@ -1,181 +1,263 @@
-"""Tables of participants and sessions: read, checked, written."""
+"""Tables with one row a session: the names of their columns, and who is in them."""
 
 from __future__ import annotations
 
-import csv
+import logging
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from clinicadl.config.data import DEFAULT_DIAGNOSES
 from clinicadl.errors import InvalidDataError, MissingInputError, listed
+from clinicadl.layouts import tsv
 from clinicadl.layouts.caps import Session
-from clinicadl.layouts.files import read_bytes, whole_file
 
-PARTICIPANT, SESSION = "participant_id", "session_id"
-DIAGNOSIS, SEX = "diagnosis", "sex"
+logger = logging.getLogger(__name__)
+
+PARTICIPANT = "participant_id"
+SESSION = "session_id"
+DIAGNOSIS = "diagnosis"
+SEX = "sex"
 AGES = ("age", "age_bl")
-LABELS = "labels.tsv"
-MISSING = {"", "n/a", "N/A", "NA", "NaN", "nan"}
+"""Names that the column of ages may have; the first that is there counts."""
 
-_IDS = {PARTICIPANT: re.compile(r"sub-[A-Za-z0-9]+"), SESSION: re.compile(r"ses-[A-Za-z0-9]+")}
-_DEPTH = 5
+LABELS = "labels.tsv"
+"""The table that a missing column is looked for in, in the folders above."""
+MOST_PARENTS = 5
+
+_MEANING = "table of sessions"
 
 
 def read(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
-    """Return a table with one row a session; every cell is text, what is missing is NaN.
+    """Return a checked table of sessions, whose cells are text as it was written.
+
+    Parameters
+    ----------
+    path
+        Tab-separated text with ``participant_id``, ``session_id`` and any other columns.
+    needs
+        Other columns that it must have.
+
+    Returns
+    -------
+    Index 0, 1, ...; what is missing is NaN; only the ids are rid of blanks around them.
 
     Raises
     ------
     MissingInputError
-        The file cannot be read.
+        The file cannot be read, or lacks a column.
     InvalidDataError
-        It is not such a table.
+        It is no such table, an id has another form, or a session comes twice.
     """
-    header, rows = _cells(path)
-    for column in (PARTICIPANT, SESSION, *needs):
-        if column not in header:
-            raise InvalidDataError(
-                f"The table has no column {column}", where=path, found=f"columns {listed(header)}"
-            )
-    if not rows:
-        raise InvalidDataError("The table has no row", where=path)
-    table = pd.DataFrame(rows, columns=header, dtype="object")
-    table = table.drop(columns=[name for name in header if not name or name.startswith("Unnamed")])
-    table = table.map(lambda cell: cell.strip()).replace(list(MISSING), float("nan"))
-    _check_ids(table, path)
+    table = tsv.read(path, _MEANING, needs=(PARTICIPANT, SESSION, *needs))
+    for column, prefix in ((PARTICIPANT, "sub-"), (SESSION, "ses-")):
+        table[column] = pd.Series(
+            [cell.strip() if isinstance(cell, str) else cell for cell in table[column]],
+            dtype=object,
+        )
+        tsv.check_ids(table, column, prefix, path)
+    tsv.refuse_repeated(table, (PARTICIPANT, SESSION), path)
     return table
 
 
-def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        text = read_bytes(path, "table").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidDataError("The table is not UTF-8 text", where=path) from error
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise InvalidDataError("The table is empty", where=path)
-    for mark, name in ((",", "commas"), (";", "semicolons")):
-        if "\t" not in lines[0] and mark in lines[0]:
-            raise InvalidDataError(
-                f"The table is separated by {name}", where=path, fix="Separate it by tabs"
-            )
-    rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    header = [name.strip() for name in rows[0]]
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise InvalidDataError(
-                "A row has another number of cells than the header",
-                where=f"{path}, row {number}", found=f"{len(row)}, not {len(header)}",
-            )  # fmt: skip
-    return header, rows[1:]
-
-
-def _check_ids(table: pd.DataFrame, path: Path) -> None:
-    for column, form in _IDS.items():
-        for row, value in enumerate(table[column], start=2):
-            if not isinstance(value, str) or not form.fullmatch(value):
-                raise InvalidDataError(
-                    f"This is not a {column}", where=f"{path}, row {row}", found=value,
-                    fix=f"It looks like {form.pattern[:4]}01",
-                )  # fmt: skip
-    twice = table[table.duplicated([PARTICIPANT, SESSION])]
-    if len(twice):
-        where = ", ".join(f"row {row + 2}" for row in twice.index[:10])
-        raise InvalidDataError(
-            f"{len(twice)} rows repeat a participant and session", where=f"{path}, {where}",
-            found=listed(" | ".join(key) for key in sessions_of(twice)), fix="Keep one of them",
-        )  # fmt: skip
-
-
 def write(path: Path, table: pd.DataFrame) -> None:
-    """Write a table, whole."""
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    """Write a table of sessions, whole."""
+    tsv.write(path, table)
 
 
 def sessions_of(table: pd.DataFrame) -> list[Session]:
-    """Return the (participant, session) of each row."""
+    """Return (participant, session) of each row."""
     return list(zip(table[PARTICIPANT].astype(str), table[SESSION].astype(str), strict=True))
 
 
-def month(session: str) -> tuple[int, str]:
-    """Return what sessions are ordered by: their number, then their name."""
-    digits = re.findall(r"\d+", session)
-    return (int(digits[-1]) if digits else -1, session)
+def months(session: str) -> tuple[tuple[int, int, str], ...]:
+    """Return what sessions are ordered by: their letters as text, their digits as numbers.
+
+    Examples
+    --------
+    >>> sorted(["ses-M12", "ses-M006", "ses-M0"], key=months)
+    ['ses-M0', 'ses-M006', 'ses-M12']
+    """
+    pieces = re.findall(r"\d+|\D+", session)
+    ordered = [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in pieces]
+    # M00 and M000 are one month: the spelling decides last, so that the order is never open.
+    return (*ordered, (2, 0, session))
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows sorted by participant, then by month."""
+    keys = [(participant, months(session)) for participant, session in sessions_of(table)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return table.iloc[order].reset_index(drop=True)
 
 
 def baseline(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the first session of each participant, months compared as numbers."""
-    ordered = table.sort_values(SESSION, key=lambda column: column.map(month), kind="stable")
-    return ordered.drop_duplicates(PARTICIPANT).sort_index().reset_index(drop=True)
+    """Return the first session of each participant, in the order of the table.
+
+    Months are compared as numbers: ``ses-M6`` is before ``ses-M012``.
+    """
+    first: dict[str, int] = {}
+    keys = sessions_of(table)
+    for i, (participant, session) in enumerate(keys):
+        best = first.get(participant)
+        if best is None or months(session) < months(keys[best][1]):
+            first[participant] = i
+    return table.iloc[sorted(first.values())].reset_index(drop=True)
 
 
 def numbers(table: pd.DataFrame, column: str, *, where: Path) -> pd.Series[float]:
-    """Return a column as numbers, NaN where a cell is missing.
+    """Return a column as numbers, NaN where a value is missing.
+
+    Parameters
+    ----------
+    table
+        As `read` returns it; of a part of it, the index must tell the rows.
+    column
+        The column.
+    where
+        The file, for messages.
 
     Raises
     ------
     InvalidDataError
-        A cell is no number; its row is named.
+        A cell is no finite number.
     """
-    values = pd.to_numeric(table[column], errors="coerce")
-    wrong = table[values.isna() & table[column].notna()]
-    if len(wrong):
+    values = [_number(cell) for cell in table[column]]
+    wrong = [i for i, value in enumerate(values) if value is None]
+    if wrong:
+        cells = table[column].iloc[wrong]
+        people = table[PARTICIPANT].iloc[wrong]
         raise InvalidDataError(
-            f"{column} is not a number", where=f"{where}, row {wrong.index[0] + 2}, column {column}",
-            found=repr(wrong[column].iloc[0]),
-            fix="Correct the value, or leave the session out of the table",
+            f"The {column} of {len(wrong)} session{'s' if len(wrong) > 1 else ''} is not a number",
+            where=tsv.place(where, [int(label) for label in cells.index], column),
+            found=listed(f"{cell!r} of {who}" for cell, who in zip(cells, people, strict=True)),
+            fix="Correct the value, write n/a, or leave the session out of the table",
         )  # fmt: skip
-    return values.astype(float)
+    return pd.Series(values, index=table.index, dtype="float64", name=column)
+
+
+def _number(cell: object) -> float | None:
+    """Return the number, NaN if the value is missing, or nothing if it is no number."""
+    if pd.isna(cell):  # type: ignore[call-overload]  # the stubs know no cell of unknown type
+        return math.nan
+    text = str(cell)
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in text else None
+
+
+class Source(NamedTuple):
+    """The table that a column stands in."""
+
+    path: Path
+    table: pd.DataFrame
+
+
+def source(table: pd.DataFrame, path: Path, columns: Iterable[str]) -> Source | None:
+    """Return where these columns stand: the table itself, or the nearest ``labels.tsv`` above it.
+
+    A table that is called ``labels.tsv`` is the nearest itself.
+    """
+    wanted = set(columns)
+    if wanted <= set(table.columns):
+        return Source(path, table)
+    home = path.parent.resolve()
+    above = [folder / LABELS for folder in (home, *home.parents)[:MOST_PARENTS]]
+    labels = next((one for one in above if one.is_file()), None)
+    if labels is None or labels == home / path.name:
+        return None
+    found = read(labels)
+    return Source(labels, found) if wanted <= set(found.columns) else None
 
 
 def with_columns(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the table with some columns, taken from the nearest labels.tsv above where absent.
+    """Return the table with some columns, which may come from the nearest ``labels.tsv`` above it.
+
+    Sessions that this table does not know are left out, with a warning.
+
+    Parameters
+    ----------
+    table
+        What was read from ``path``.
+    path
+        The table's file; 5 folders above it are searched.
+    columns
+        The columns to have.
 
     Raises
     ------
     MissingInputError
         A column is neither here nor there.
+    InvalidDataError
+        The ``labels.tsv`` is wrong, or knows none of the sessions.
     """
-    absent = [column for column in columns if column not in table.columns]
+    absent = [column for column in dict.fromkeys(columns) if column not in table.columns]
     if not absent:
         return table
-    for folder in list(path.resolve().parents)[: _DEPTH + 1]:
-        labels = folder / LABELS
-        if labels.exists() and labels != path.resolve():
-            source = read(labels)
-            if set(absent) <= set(source.columns):
-                return table.merge(source[[PARTICIPANT, SESSION, *absent]], on=[PARTICIPANT, SESSION])
-    raise MissingInputError(
-        f"The table has no column {listed(absent)}, nor has a {LABELS} above it", where=path,
-        found=f"columns {listed(table.columns)}", fix="Add the column, or name another",
-    )  # fmt: skip
+    found = source(table, path, absent)
+    if found is None:
+        raise MissingInputError(
+            f"The {_MEANING} has no column {' and no column '.join(absent)}", where=path,
+            found=f"columns {listed(table.columns)}; nor has a {LABELS} in the folders above it",
+            fix="Add the column, or name another",
+        )  # fmt: skip
+    row_of = {key: i for i, key in enumerate(sessions_of(found.table))}
+    known = [key in row_of for key in sessions_of(table)]
+    joined = table[known].reset_index(drop=True)
+    if joined.empty:
+        raise InvalidDataError(
+            f"The {LABELS} above knows none of the sessions", where=found.path,
+            found=f"the sessions of {path}", fix="Add them, or add the column to the table itself",
+        )  # fmt: skip
+    if not all(known):
+        left_out = [" | ".join(key) for key in sessions_of(table) if key not in row_of]
+        logger.warning(
+            "%s sessions of %s are left out, because %s does not know them: %s",
+            len(left_out), path, found.path, listed(left_out),
+        )  # fmt: skip
+    rows = found.table.iloc[[row_of[key] for key in sessions_of(joined)]]
+    return joined.assign(**{column: rows[column].to_numpy() for column in absent})
 
 
 def keep_diagnoses(
     table: pd.DataFrame, diagnoses: Sequence[str] | None, *, where: Path
 ) -> pd.DataFrame:
-    """Return the rows with one of the diagnoses.
+    """Return the sessions of some diagnoses.
+
+    Parameters
+    ----------
+    table
+        As `read` returns it.
+    diagnoses
+        What is kept; None keeps AD and CN, or everything if the table has no diagnoses.
+    where
+        The file, for messages.
 
     Raises
     ------
     InvalidDataError
-        There is no such column although diagnoses were named, or no row is left.
+        Diagnoses are asked for and the table has none, or no session is left.
     """
     if DIAGNOSIS not in table.columns:
         if diagnoses is None:
             return table
         raise InvalidDataError(
-            "The table has no column diagnosis", where=where, fix="Leave --diagnoses out"
-        )
-    wanted = DEFAULT_DIAGNOSES if diagnoses is None else diagnoses
-    kept = table[table[DIAGNOSIS].isin(wanted)]
-    if kept.empty:
-        raise InvalidDataError(
-            f"No row has one of the diagnoses {listed(wanted)}", where=where,
-            found=listed(sorted(table[DIAGNOSIS].dropna().unique())), fix="Name others with --diagnoses",
+            f"The {_MEANING} has no column {DIAGNOSIS}", where=where,
+            found=f"columns {listed(table.columns)}", fix="Add the column, or name no diagnoses",
         )  # fmt: skip
-    return kept.reset_index(drop=True)
+    wanted = DEFAULT_DIAGNOSES if diagnoses is None else tuple(diagnoses)
+    kept = table[table[DIAGNOSIS].isin(wanted)].reset_index(drop=True)
+    if kept.empty:
+        present = sorted(table[DIAGNOSIS].dropna().unique())
+        raise InvalidDataError(
+            f"No session has the diagnosis {' or '.join(wanted)}", where=where,
+            found=listed(present) if present else "no diagnosis at all",
+            fix="Name the diagnoses to keep with --diagnoses",
+        )  # fmt: skip
+    return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,9 @@ from clinicadl.layouts.files import (
     read_json,
     whole_file,
     whole_folder,
-    writing,
     write_json,
     write_text,
+    writing,
 )
 from clinicadl.layouts.maps import names
 from clinicadl.layouts.maps.record import Record, installed, read

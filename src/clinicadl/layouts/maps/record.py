@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import distributions, version
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from clinicadl.config.base import Section
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.errors import InvalidDataError, MissingInputError
-from clinicadl.layouts.files import Path, read_json
+from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import names
 
 FORMAT = "clinicadl-maps-2"

@@ -1,0 +1,133 @@
+"""The classes of participants that keep their shares when participants are set apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clinicadl.errors import InvalidDataError, MissingInputError, listed
+from clinicadl.tables import sessions
+
+logger = logging.getLogger(__name__)
+
+
+class Strata(NamedTuple):
+    """The class of each participant."""
+
+    names: tuple[str, ...]
+    """Names of the classes, sorted; one class without a name if there is no stratification."""
+    code: NDArray[np.intp]
+    """Position of the class in ``names``, shape (participants,)."""
+    columns: tuple[str, ...]
+    """The columns that make the classes."""
+    read: tuple[Path, ...]
+    """The tables that they were read from."""
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Number of participants of each class."""
+        return np.bincount(self.code, minlength=len(self.names))
+
+
+def strata(
+    people: pd.DataFrame, path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()
+) -> Strata:
+    """Return the classes that some columns make together.
+
+    Parameters
+    ----------
+    people
+        One row a participant.
+    path
+        The table that they come from; a column may be in a ``labels.tsv`` above it.
+    columns
+        The columns; none puts everybody in one class.
+    optional
+        Those of them that are left out, with a warning, where there is no such column.
+
+    Raises
+    ------
+    MissingInputError
+        A column that is not optional is nowhere.
+    InvalidDataError
+        A participant has no value.
+    """
+    used: list[str] = []
+    read: list[Path] = []
+    values: list[list[str]] = []
+    for column in dict.fromkeys(columns):
+        found = sessions.source(people, path, [column])
+        if found is None and column in optional:
+            logger.warning(
+                "%s has no column %s: the participants are not stratified by it", path, column
+            )
+            continue
+        if found is None:
+            raise MissingInputError(
+                f"There is no column {column} to stratify by", where=path,
+                found=f"columns {listed(people.columns)}",
+                fix="Add the column, or name another with --stratify_by",
+            )  # fmt: skip
+        used.append(column)
+        read.append(found.path)
+        values.append(_values(people, found, column))
+    keys = [", ".join(parts) for parts in zip(*values, strict=True)] or [""] * len(people)
+    names = sorted(set(keys))
+    code_of = {name: i for i, name in enumerate(names)}
+    code = np.array([code_of[key] for key in keys], dtype=np.intp)
+    return Strata(tuple(names), code, tuple(used), tuple(dict.fromkeys(read)))
+
+
+def _values(people: pd.DataFrame, found: sessions.Source, column: str) -> list[str]:
+    value_of = dict(zip(sessions.sessions_of(found.table), found.table[column], strict=True))
+    values = [value_of.get(key) for key in sessions.sessions_of(people)]
+    missing = [who for who, value in zip(people[sessions.PARTICIPANT], values, strict=True)
+               if not isinstance(value, str)]  # fmt: skip
+    if missing:
+        raise InvalidDataError(
+            f"{len(missing)} participant{'s have' if len(missing) > 1 else ' has'} no {column} "
+            "to stratify by",
+            where=f"{found.path}, column {column}", found=listed(missing),
+            fix="Fill the column, or leave them out of the table",
+        )  # fmt: skip
+    return [str(value).strip() for value in values]
+
+
+def without_singles(one: Strata) -> Strata:
+    """Return the classes with each class of one participant merged into the first larger one."""
+    sizes = one.sizes
+    alone = [i for i, size in enumerate(sizes) if size == 1]
+    if not alone or len(one.names) == 1:
+        return one
+    host = next((i for i, size in enumerate(sizes) if size > 1), 0)
+    logger.warning(
+        "%s of one participant %s merged into the class %s: %s",
+        "Classes" if len(alone) > 1 else "A class", "are" if len(alone) > 1 else "is",
+        one.names[host] or "without a name", listed(one.names[i] for i in alone),
+    )  # fmt: skip
+    merged = np.where(np.isin(one.code, alone), host, one.code)
+    kept, code = np.unique(merged, return_inverse=True)
+    return one._replace(names=tuple(one.names[i] for i in kept), code=code.astype(np.intp))
+
+
+def shuffled(one: Strata, keys: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the participants ordered by class, and by a random key within their class.
+
+    Parameters
+    ----------
+    one
+        The classes.
+    keys
+        One number in [0, 1) a participant, shape (trials, participants).
+
+    Returns
+    -------
+    Positions of participants, shape (trials, participants).
+    """
+    return np.lexsort((keys, np.broadcast_to(one.code, keys.shape)), axis=-1)

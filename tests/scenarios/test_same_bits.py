@@ -1,0 +1,133 @@
+"""The same seed gives the same bits: any number of workers, after a kill, from CLI and API."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from clinicadl import resume, train
+
+
+def bits(maps: Path) -> dict[str, bytes]:
+    """Every file that must not depend on when or by how many a MAPS was made."""
+    kept = {}
+    for path in sorted(maps.glob("split-*/**/*")):
+        if path.suffix == ".safetensors" or path.name.endswith(("prediction.tsv", "metrics.tsv")):
+            kept[str(path.relative_to(maps))] = path.read_bytes()
+        if path.name == "training.tsv":
+            table = pd.read_csv(path, sep="\t").drop(columns="time")
+            kept[str(path.relative_to(maps))] = table.to_csv().encode()
+    return kept
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = bits(one), bits(other)
+    assert sorted(first) == sorted(second)
+    assert len(first) >= 11
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+@pytest.mark.parametrize("n_proc", [0, 1, 2, 4])
+def test_workers_change_nothing(prepared_once, trained_once, config_of, tmp_path, n_proc):
+    train(config_of(prepared_once, compute={"n_proc": n_proc}), tmp_path / "maps")
+    assert_same(tmp_path / "maps", trained_once)
+
+
+def test_the_memory_setting_changes_nothing(prepared_once, trained_once, config_of, tmp_path):
+    train(config_of(prepared_once, compute={"memory": "lean"}), tmp_path / "maps")
+    assert_same(tmp_path / "maps", trained_once)
+
+
+def test_another_seed_changes_weights_and_order(prepared_once, trained_once, config_of, tmp_path):
+    train(config_of(prepared_once, reproducibility={"seed": 1}), tmp_path / "maps")
+    ours, theirs = bits(tmp_path / "maps"), bits(trained_once)
+    assert sorted(ours) == sorted(theirs)
+    weights = [name for name in ours if name.endswith(".safetensors")]
+    assert all(ours[name] != theirs[name] for name in weights)
+
+
+def flags(caps: Path, maps: Path) -> list[str]:
+    return [
+        "train", "classification", str(caps), "tiny", str(caps / "split" / "2_fold"), str(maps),
+        "--n_splits", "2", "--split", "0", "-a", "Conv4_FC3", "--dropout", "0.3", "--epochs", "3",
+        "--batch_size", "4", "-lr", "1e-3", "-sm", "loss", "BA", "-np", "0", "--no-gpu",
+    ]  # fmt: skip
+
+
+def one_thread() -> dict[str, str]:
+    import os
+
+    # The fixtures train on one thread; sums over several threads end in other last bits.
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_the_command_line_and_the_function_do_the_same(prepared_once, trained_once, tmp_path):
+    command = [sys.executable, "-m", "clinicadl", *flags(prepared_once, tmp_path / "maps")]
+    subprocess.run(command, check=True, capture_output=True, env=one_thread())
+    assert_same(tmp_path / "maps", trained_once)
+
+
+@pytest.mark.parametrize("line", ["epoch 0", "epoch 1", "epoch 2"])
+def test_a_killed_training_goes_on_to_the_same_bits(prepared_once, trained_once, tmp_path, line):
+    maps = tmp_path / "maps"
+    command = [sys.executable, "-m", "clinicadl", *flags(prepared_once, maps)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=one_thread()) as training:
+        # The line is said after the checkpoint: the kill falls into whatever comes next.
+        assert any(line in said for said in training.stderr)
+        training.send_signal(signal.SIGKILL)
+    assert training.returncode == -signal.SIGKILL
+    resume(maps)
+    assert_same(maps, trained_once)
+
+
+def test_a_kill_inside_an_epoch_costs_that_epoch_alone(
+    prepared_once, trained_once, config_of, tmp_path
+):
+    from clinicadl.engine.events import BatchDone
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if isinstance(event, BatchDone) and (event.epoch, event.batch) == (1, 1):
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(config_of(prepared_once), tmp_path / "maps", observers=[kill])
+    events = []
+    resume(tmp_path / "maps", observers=[events.append])
+    assert_same(tmp_path / "maps", trained_once)
+    assert {event.epoch for event in events if isinstance(event, BatchDone)} == {1, 2}
+
+
+def test_a_kill_before_the_results_redoes_the_results_alone(
+    prepared_once, trained_once, config_of, tmp_path
+):
+    from clinicadl.engine.events import BatchDone, Evaluated
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if isinstance(event, Evaluated) and event.row.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(config_of(prepared_once), tmp_path / "maps", observers=[kill])
+    events = []
+    resume(tmp_path / "maps", observers=[events.append])
+    assert_same(tmp_path / "maps", trained_once)
+    assert not [event for event in events if isinstance(event, BatchDone)]
+
+
+def test_a_finished_training_has_nothing_to_resume(trained, trained_once):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+    resume(trained)
+    changed = [path for path in before if path.stat().st_mtime_ns != before[path]]
+    assert [path.name for path in changed if path.name != ".lock"] == []
+    assert_same(trained, trained_once)
