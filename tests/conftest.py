@@ -105,8 +105,8 @@ def config_of() -> Callable:
             "compute": {"n_proc": 0, "gpu": False},
             "task": {"name": "classification", "selection_metrics": ["loss", "BA"]},
         }
-        for name, settings in sections.items():
-            quick[name] = {**quick.get(name, {}), **settings}
+        for name, values in sections.items():
+            quick[name] = {**quick.get(name, {}), **values}
         return read_experiment(quick)
 
     return config

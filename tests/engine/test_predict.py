@@ -52,7 +52,7 @@ def test_every_model_says_what_it_thinks_of_each_image(trained, prepared_once):
 
 
 def test_predictions_equal_those_made_in_training(trained, prepared_once, tmp_path):
-    """The same images through the door of a new group: the guard is overridden, the bits are the same."""
+    """The same images through the door of a new group: the bits are the same."""
     table = pd.read_csv(trained / "groups/validation/split-0/data.tsv", sep="\t")
     table.to_csv(tmp_path / "again.tsv", sep="\t", index=False)
     config = PredictConfig(
@@ -138,7 +138,7 @@ def test_the_same_image_under_another_name_does_not_fool_the_guard(trained, prep
 
 
 def test_what_a_source_has_seen_is_refused_too(trained_once, prepared_once, config_of, tmp_path):
-    """The lists are inherited: a MAPS that was never shown a participant refuses it all the same."""
+    """The lists are inherited: who was seen by a source alone is refused all the same."""
     from clinicadl import train
 
     maps = tmp_path / "child"

@@ -6,7 +6,7 @@ import fnmatch
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,8 +101,9 @@ def check(caps: Path) -> Path:
         It is a BIDS data set, or has no ``subjects`` folder.
     """
     existing_folder(caps, "CAPS")
-    names = {entry.name for entry in os.scandir(caps)}
-    if SUBJECTS not in names and any(name.startswith("sub-") for name in names):
+    entries = _entries(str(caps))
+    names = {entry.name for entry in entries}
+    if any(entry.name.startswith("sub-") and entry.is_dir() for entry in entries):
         raise InvalidDataError(
             "This is a BIDS data set, not a CAPS", where=caps,
             fix="Give the CAPS, the folder that holds a folder named subjects",
@@ -114,7 +115,9 @@ def check(caps: Path) -> Path:
     return caps
 
 
-def index(caps: Path, preprocessing: Choice) -> dict[Session, StoredImage]:
+def index(
+    caps: Path, preprocessing: Choice, *, only: Collection[Session] | None = None
+) -> dict[Session, StoredImage]:
     """Return the image of each session that has one, in one walk of the folders.
 
     Several images that differ in ``run-<n>`` alone count as the last run.
@@ -125,6 +128,8 @@ def index(caps: Path, preprocessing: Choice) -> dict[Session, StoredImage]:
         The CAPS.
     preprocessing
         Row of `PREPROCESSINGS`.
+    only
+        Sessions that are looked at (default: all).
 
     Returns
     -------
@@ -132,63 +137,100 @@ def index(caps: Path, preprocessing: Choice) -> dict[Session, StoredImage]:
 
     Raises
     ------
+    MissingInputError
+        A folder cannot be read.
     InvalidDataError
-        This is no CAPS, or a session has several images that match.
+        This is no CAPS, or a session has several images that match; all such are named.
     """
     check(caps)
     wanted = re.compile(fnmatch.translate(pattern(preprocessing)), re.IGNORECASE)
     below = "" if isinstance(preprocessing, Custom) else folder(preprocessing)
+    looked_at = None if only is None else set(only)
     found: dict[Session, list[Path]] = {}
     for participant, session, home in _sessions(caps):
-        for name in _files_below(home, below):
-            if wanted.match(name):
-                found.setdefault((participant, session), []).append(Path(home, name))
-    return {key: StoredImage(*key, _one(found[key], key)) for key in sorted(found)}
+        if looked_at is None or (participant, session) in looked_at:
+            names = [name for name in _files_below(home, below) if wanted.match(name)]
+            if names:
+                found[participant, session] = [Path(home, name) for name in names]
+    several = sorted(key for key, paths in found.items() if len(paths) > 1)
+    _refuse_ambiguous({key: found[key] for key in several}, caps)
+    if several:
+        logger.warning(
+            "%d sessions have several runs, of which the last is taken: %s",
+            len(several), listed(" | ".join(key) for key in several),
+        )  # fmt: skip
+    return {key: StoredImage(*key, max(found[key], key=_run)) for key in sorted(found)}
+
+
+def sessions(caps: Path) -> list[Session]:
+    """Return every session that has a folder in a CAPS, sorted.
+
+    Raises
+    ------
+    MissingInputError
+        A folder cannot be read.
+    InvalidDataError
+        This is no CAPS.
+    """
+    check(caps)
+    return sorted((participant, session) for participant, session, _ in _sessions(caps))
 
 
 def _sessions(caps: Path) -> Iterator[tuple[str, str, str]]:
-    root = caps / SUBJECTS
-    if not root.is_dir():
-        return
-    for participant in os.scandir(root):
+    for participant in _entries(str(caps / SUBJECTS)):
         if participant.name.startswith("sub-") and participant.is_dir():
-            for session in os.scandir(participant.path):
+            for session in _entries(participant.path):
                 if session.name.startswith("ses-") and session.is_dir():
                     yield participant.name, session.name, session.path
 
 
+def _entries(home: str) -> list[os.DirEntry[str]]:
+    """Return what a folder holds; nothing if there is none."""
+    try:
+        with os.scandir(home) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise MissingInputError(
+            "A folder of the CAPS cannot be read", where=home, found=error.strerror,
+            fix="Ask for permission to read it",
+        ) from error  # fmt: skip
+
+
 def _files_below(home: str, below: str) -> Iterator[str]:
     """Yield the images below one folder of a session, as paths relative to the session."""
-    start = f"{home}/{below}" if below else home
-    if Path(start).is_dir():
-        yield from _files(start, f"{below}/" if below else "")
+    return _files(f"{home}/{below}", f"{below}/") if below else _files(home, "")
 
 
 def _files(home: str, prefix: str) -> Iterator[str]:
-    for entry in os.scandir(home):
+    for entry in _entries(home):
         if entry.is_dir():
             if entry.name != TENSORS:
                 yield from _files(entry.path, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(SUFFIXES) and not entry.name.startswith("."):
+        elif entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith("."):
             yield prefix + entry.name
 
 
-def _one(paths: list[Path], session: Session) -> Path:
-    if len(paths) > 1:
-        without_run = {_RUN.sub("", str(path)) for path in paths}
-        if len(without_run) > 1:
-            raise InvalidDataError(
-                "Several images match", where=" | ".join(session),
-                found=listed(sorted(path.name for path in paths)),
-                fix="Keep one, or make the suffix longer",
-            )  # fmt: skip
-        logger.warning("%s | %s has several runs: the last is taken", *session)
-    return max(paths, key=_run)
+def _refuse_ambiguous(several: Mapping[Session, list[Path]], caps: Path) -> None:
+    """Refuse sessions with images that differ in more than the number of their run."""
+    wrong = {
+        key: sorted(path.name for path in paths)
+        for key, paths in several.items()
+        if len({(path.parent, _RUN.sub("", path.name)) for path in paths}) > 1
+    }
+    if wrong:
+        raise InvalidDataError(
+            f"Several images match in {len(wrong)} session{'s' if len(wrong) > 1 else ''}",
+            where=caps,
+            found=listed(f"({' | '.join(key)}): {listed(names)}" for key, names in wrong.items()),
+            fix="Keep one a session, make the suffix longer, or leave the sessions out",
+        )
 
 
-def _run(path: Path) -> int:
+def _run(path: Path) -> tuple[int, str]:
     match = _RUN.search(path.name)
-    return int(match.group(1)) if match else 0
+    return (int(match.group(1)) if match else 0), path.name
 
 
 def select(
@@ -260,27 +302,29 @@ def index_tensors(
         A session has several.
     """
     check(caps)
-    wanted = re.compile(
-        fnmatch.translate(f"{pattern(preprocessing).rpartition('/')[2].partition('.nii')[0]}.pt"),
-        re.IGNORECASE,
-    )
+    image_name = fnmatch.translate(pattern(preprocessing).rpartition("/")[2])
+    wanted = re.compile(image_name, re.IGNORECASE)
+    below = Path(TENSORS, "image_based", tensor_folder(preprocessing))
     found: dict[Session, ImageTensor] = {}
     for participant, session in sessions:
-        home = inside(caps / SUBJECTS, participant, session) / TENSORS / "image_based"
-        folder_name = tensor_folder(preprocessing)
-        below = home / folder_name
-        names = (
-            [e.name for e in os.scandir(below) if wanted.match(e.name)] if below.is_dir() else []
-        )
+        home = inside(caps / SUBJECTS, participant, session) / below
+        names = [one.name for one in _entries(str(home)) if _is_tensor_of(wanted, one.name)]
         if len(names) > 1:
             raise InvalidDataError(
                 "Several tensors match", where=f"{participant} | {session}",
                 found=listed(sorted(names)), fix="Keep one, or make the suffix longer",
             )  # fmt: skip
         if names:
-            tensor = below / names[0]
+            tensor = home / names[0]
             found[participant, session] = ImageTensor(tensor, tensor.with_suffix(".json"))
     return found
+
+
+def _is_tensor_of(image: re.Pattern[str], name: str) -> bool:
+    """Return whether a file is the tensor of an image whose name matches, and no leftover."""
+    if name.startswith(".") or not name.endswith(".pt"):
+        return False
+    return any(image.match(name.removesuffix(".pt") + suffix) for suffix in SUFFIXES)
 
 
 class Extraction(NamedTuple):
@@ -385,7 +429,11 @@ def read_extraction(caps: Path, given: str) -> Extraction:
     if not path.is_file():
         path = extraction_path(caps, given)
     if not path.is_file():
-        known = sorted(entry.name for entry in (caps / EXTRACTIONS).glob("*.json"))
+        known = sorted(
+            entry.name
+            for entry in _entries(str(caps / EXTRACTIONS))
+            if entry.name.endswith(".json") and not entry.name.startswith(".")
+        )
         raise MissingInputError(
             "The extraction JSON does not exist", where=caps / EXTRACTIONS, found=given,
             fix=f"Known there: {listed(known)}" if known else "Run prepare-data first",

@@ -20,10 +20,19 @@ TEMPORARY = ".partial-"
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a path beside ``path`` to write to, and rename it to ``path`` when the block succeeds.
 
     Folders on the way are made. When the block fails, nothing is left and an old file is untouched.
+
+    Parameters
+    ----------
+    path
+        The file to be.
+    durable
+        Whether the content is on the disk before the file has its name. Without, a power cut soon
+        after may leave a file that is empty or short: only for what can be told to be whole, and
+        made again.
 
     Raises
     ------
@@ -35,8 +44,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -148,7 +158,7 @@ def refuse_unwritable(path: Path) -> None:
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
         refuse_writing(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
-    if not os.access(above, os.W_OK | os.X_OK):
+    if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
         refuse_writing(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
@@ -164,7 +174,7 @@ def existing_folder(path: Path, meaning: str) -> Path:
         raise MissingInputError(f"The {meaning} does not exist", where=path, fix="Check the path")
     if not path.is_dir():
         raise MissingInputError(f"The {meaning} is not a folder", where=path, fix="Check the path")
-    if not os.access(path, os.R_OK | os.X_OK):
+    if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
         raise MissingInputError(
             f"The {meaning} cannot be read", where=path, found=os.strerror(errno.EACCES),
             fix="Ask for permission to read it",
@@ -227,9 +237,9 @@ def sha256(path: Path) -> str:
         ) from error
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole."""
-    with whole_file(path) as temporary:
+def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write a JSON object, whole; ``durable`` as in `whole_file`."""
+    with whole_file(path, durable=durable) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

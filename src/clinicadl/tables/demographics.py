@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, stdtr
 
 from clinicadl.tables import sessions
+from clinicadl.tables.sessions import Source
 
 Numbers = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -28,15 +29,15 @@ class Trait(NamedTuple):
     """NaN where it is not known, shape (participants,)."""
 
 
-def ages(people: pd.DataFrame, path: Path) -> Trait | None:
+def ages(people: pd.DataFrame, given: Source) -> Trait | None:
     """Return the ages of participants, or nothing if nobody's is known.
 
     Parameters
     ----------
     people
         One row a participant.
-    path
-        The table that they come from; the ages may be in a ``labels.tsv`` above it.
+    given
+        The table that they come from, as it was read; the ages may be in a ``labels.tsv`` above it.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def ages(people: pd.DataFrame, path: Path) -> Trait | None:
         An age is not a number.
     """
     for column in sessions.AGES:
-        found = sessions.source(people, path, [column])
+        found = sessions.source(given.table, given.path, [column])
         if found is not None:
             rows = _rows_of(people, found)
             values = sessions.numbers(rows, column, where=found.path)
@@ -52,9 +53,9 @@ def ages(people: pd.DataFrame, path: Path) -> Trait | None:
     return None
 
 
-def sexes(people: pd.DataFrame, path: Path) -> Trait | None:
+def sexes(people: pd.DataFrame, given: Source) -> Trait | None:
     """Return the sexes of participants (M 0, F 1, others NaN), or nothing if nobody's is known."""
-    found = sessions.source(people, path, [sessions.SEX])
+    found = sessions.source(given.table, given.path, [sessions.SEX])
     if found is None:
         return None
     rows = _rows_of(people, found)
@@ -62,14 +63,14 @@ def sexes(people: pd.DataFrame, path: Path) -> Trait | None:
     return _trait(people, found, rows, sessions.SEX, np.array(values, dtype=float))
 
 
-def _rows_of(people: pd.DataFrame, found: sessions.Source) -> pd.DataFrame:
+def _rows_of(people: pd.DataFrame, found: Source) -> pd.DataFrame:
     """Return the rows of the participants' sessions, whose index still tells their places."""
     wanted = set(sessions.sessions_of(people))
     return found.table[[key in wanted for key in sessions.sessions_of(found.table)]]
 
 
 def _trait(
-    people: pd.DataFrame, found: sessions.Source, rows: pd.DataFrame, column: str, values: Numbers
+    people: pd.DataFrame, found: Source, rows: pd.DataFrame, column: str, values: Numbers
 ) -> Trait | None:
     value_of = dict(zip(sessions.sessions_of(rows), values, strict=True))
     aligned = np.array(

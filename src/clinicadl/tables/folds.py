@@ -18,6 +18,7 @@ from clinicadl.layouts.files import refuse_unwritable, sha256
 from clinicadl.layouts.splits import Division
 from clinicadl.tables import demographics, sessions
 from clinicadl.tables.demographics import Numbers, Positions, Trait
+from clinicadl.tables.sessions import Source
 from clinicadl.tables.split import division_of
 from clinicadl.tables.strata import Strata, shuffled, strata
 
@@ -93,7 +94,8 @@ def plan(config: KFoldConfig) -> Plan:
     OutputError
         The folder cannot be written.
     """
-    table = sessions.in_order(sessions.read(config.data_tsv))
+    given = Source(config.data_tsv, sessions.read(config.data_tsv))
+    table = sessions.in_order(given.table)
     people = sessions.baseline(table)
     folder = splits.next_folder(config.data_tsv.parent, f"{config.n_splits}_fold")
     refuse_unwritable(folder)
@@ -103,8 +105,8 @@ def plan(config: KFoldConfig) -> Plan:
     if config.n_splits:
         named = "stratification" in config.model_fields_set
         by = config.stratification
-        classes = strata(people, config.data_tsv, [by], optional=() if named else (by,))
-        traits = _Traits(None, None) if config.ignore_demographics else _traits(people, config)
+        classes = strata(people, given, [by], optional=() if named else (by,))
+        traits = _Traits(None, None) if config.ignore_demographics else _traits(people, given)
         columns = classes.columns
         read += [*classes.read, *(trait.read for trait in traits if trait is not None)]
         _check_sizes(classes, config)
@@ -137,9 +139,9 @@ def write(planned: Plan) -> None:
     )
 
 
-def _traits(people: pd.DataFrame, config: KFoldConfig) -> _Traits:
+def _traits(people: pd.DataFrame, given: Source) -> _Traits:
     traits = _Traits(
-        demographics.ages(people, config.data_tsv), demographics.sexes(people, config.data_tsv)
+        demographics.ages(people, given), demographics.sexes(people, given)
     )
     for name, trait in (("age", traits.age), ("sex (M or F)", traits.sex)):
         if trait is None:

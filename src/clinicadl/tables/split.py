@@ -18,6 +18,7 @@ from clinicadl.layouts.files import refuse_unwritable, sha256
 from clinicadl.layouts.splits import Division
 from clinicadl.tables import demographics, sessions
 from clinicadl.tables.demographics import Positions, Trait
+from clinicadl.tables.sessions import Source
 from clinicadl.tables.strata import Strata, shuffled, strata, without_singles
 
 N_TRIALS = 10_000
@@ -84,7 +85,8 @@ def plan(config: SplitConfig) -> Plan:
     OutputError
         The folder cannot be written.
     """
-    table = sessions.in_order(sessions.read(config.data_tsv))
+    given = Source(config.data_tsv, sessions.read(config.data_tsv))
+    table = sessions.in_order(given.table)
     people = sessions.baseline(table)
     folder = splits.next_folder(config.data_tsv.parent, "split")
     refuse_unwritable(folder)
@@ -93,8 +95,8 @@ def plan(config: SplitConfig) -> Plan:
     draw = _Draw(np.arange(len(people)), 0, None, None)
     columns: tuple[str, ...] = ()
     if n_test < len(people):
-        balanced = None if config.ignore_demographics else _traits(people, config.data_tsv)
-        classes = _strata(config, people)
+        balanced = None if config.ignore_demographics else _traits(people, given)
+        classes = _strata(config, people, given)
         columns = classes.columns
         read += [*classes.read, *(trait.read for trait in balanced or ())]
         draw = _search(config, without_singles(classes), n_test, balanced)
@@ -176,7 +178,7 @@ def _n_test(config: SplitConfig, n_people: int) -> int:
     return int(n_test)
 
 
-def _traits(people: pd.DataFrame, path: Path) -> tuple[Trait, Trait]:
+def _traits(people: pd.DataFrame, given: Source) -> tuple[Trait, Trait]:
     """Return age and sex.
 
     Raises
@@ -186,12 +188,12 @@ def _traits(people: pd.DataFrame, path: Path) -> tuple[Trait, Trait]:
     InvalidDataError
         A sex is missing or neither M nor F.
     """
-    age, sex = demographics.ages(people, path), demographics.sexes(people, path)
+    age, sex = demographics.ages(people, given), demographics.sexes(people, given)
     if age is None or sex is None:
         absent = [name for name, one in (("age", age), ("sex", sex)) if one is None]
         raise MissingInputError(
-            f"There is no {' and no '.join(absent)} to balance", where=path,
-            found=f"columns {listed(people.columns)}",
+            f"There is no {' and no '.join(absent)} to balance", where=given.path,
+            found=f"columns {listed(given.table.columns)}",
             fix="Add the column, here or in a labels.tsv above, or use --ignore_demographics",
         )  # fmt: skip
     unknown = people[sessions.PARTICIPANT][np.isnan(sex.value)]
@@ -204,12 +206,12 @@ def _traits(people: pd.DataFrame, path: Path) -> tuple[Trait, Trait]:
     return age, sex
 
 
-def _strata(config: SplitConfig, people: pd.DataFrame) -> Strata:
+def _strata(config: SplitConfig, people: pd.DataFrame, given: Source) -> Strata:
     by, named = config.stratify_by, "stratify_by" in config.model_fields_set
     columns = [by] if named or not config.ignore_demographics else []
     if config.categorical_split_variable is not None:
         columns.append(config.categorical_split_variable)
-    return strata(people, config.data_tsv, columns, optional=() if named else (by,))
+    return strata(people, given, columns, optional=() if named else (by,))
 
 
 def _search(

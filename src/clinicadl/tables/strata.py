@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError, MissingInputError, listed
 from clinicadl.tables import sessions
+from clinicadl.tables.sessions import Source
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Strata(NamedTuple):
 
 
 def strata(
-    people: pd.DataFrame, path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()
+    people: pd.DataFrame, given: Source, columns: Sequence[str], *, optional: Sequence[str] = ()
 ) -> Strata:
     """Return the classes that some columns make together.
 
@@ -44,8 +45,8 @@ def strata(
     ----------
     people
         One row a participant.
-    path
-        The table that they come from; a column may be in a ``labels.tsv`` above it.
+    given
+        The table that they come from, as it was read; a column may be in a ``labels.tsv`` above it.
     columns
         The columns; none puts everybody in one class.
     optional
@@ -62,16 +63,16 @@ def strata(
     read: list[Path] = []
     values: list[list[str]] = []
     for column in dict.fromkeys(columns):
-        found = sessions.source(people, path, [column])
+        found = sessions.source(given.table, given.path, [column])
         if found is None and column in optional:
             logger.warning(
-                "%s has no column %s: the participants are not stratified by it", path, column
+                "%s has no column %s: the participants are not stratified by it", given.path, column
             )
             continue
         if found is None:
             raise MissingInputError(
-                f"There is no column {column} to stratify by", where=path,
-                found=f"columns {listed(people.columns)}",
+                f"There is no column {column} to stratify by", where=given.path,
+                found=f"columns {listed(given.table.columns)}",
                 fix="Add the column, or name another with --stratify_by",
             )  # fmt: skip
         used.append(column)
@@ -84,7 +85,7 @@ def strata(
     return Strata(tuple(names), code, tuple(used), tuple(dict.fromkeys(read)))
 
 
-def _values(people: pd.DataFrame, found: sessions.Source, column: str) -> list[str]:
+def _values(people: pd.DataFrame, found: Source, column: str) -> list[str]:
     value_of = dict(zip(sessions.sessions_of(found.table), found.table[column], strict=True))
     values = [value_of.get(key) for key in sessions.sessions_of(people)]
     missing = [who for who, value in zip(people[sessions.PARTICIPANT], values, strict=True)

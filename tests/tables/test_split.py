@@ -1,0 +1,376 @@
+"""Participants set apart once."""
+
+import json
+from hashlib import sha256
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from clinicadl.config.read import settings as config_of
+from clinicadl.config.tables import SplitConfig
+from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError
+from clinicadl.tables.split import plan, shares, split
+
+
+def write(path, n=60, seed=0, **changed):
+    """Write a table of n participants, every third with a second session, and return it."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        facts = {
+            "age": f"{draw.normal(70, 8):.1f}", "sex": draw.choice(["F", "M"]),
+            "diagnosis": ["AD", "CN", "CN"][i % 3], "site": ["x", "y"][i // 3 % 2],
+        }  # fmt: skip
+        for session in ["ses-M012", "ses-M000"][i % 3 > 0 :]:
+            rows.append({"participant_id": f"sub-{i:03d}", "session_id": session, **facts})
+    table = pd.DataFrame(rows)
+    for column, change in changed.items():
+        table = table.drop(columns=column) if change is None else table.assign(**{column: change})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    return table
+
+
+def config(path, **said):
+    return config_of(SplitConfig, {"data_tsv": path, "n_test": 12, **said})
+
+
+def read(path):
+    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+
+
+def ids(folder, name):
+    return list(read(folder / f"{name}.tsv")["participant_id"])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def labels(tmp_path):
+    write(tmp_path / "labels.tsv")
+    return tmp_path / "labels.tsv"
+
+
+def test_participants_are_set_apart_with_all_of_their_sessions(labels):
+    table = read(labels)
+    folder = split(config(labels, subset_name="test", valid_longitudinal=True))
+    assert folder == labels.parent / "split"
+    names = {"split.json", "train.tsv", "train_baseline.tsv", "test.tsv", "test_baseline.tsv"}
+    assert {path.name for path in folder.iterdir()} == names
+    train, test = set(ids(folder, "train")), set(ids(folder, "test"))
+    assert not train & test
+    assert train | test == set(table["participant_id"])
+    assert len(test) == 12
+    both = pd.concat([read(folder / "train.tsv"), read(folder / "test.tsv")])
+    by = ["participant_id", "session_id"]
+    expected = table.sort_values(by).reset_index(drop=True)
+    assert both.sort_values(by).reset_index(drop=True).equals(expected)
+    for name, part in (("train", train), ("test", test)):
+        firsts = read(folder / f"{name}_baseline.tsv")
+        assert list(firsts["participant_id"]) == sorted(part)
+        assert set(firsts["session_id"]) == {"ses-M000"}
+        longitudinal = read(folder / f"{name}.tsv")
+        assert longitudinal.equals(longitudinal.sort_values(by).reset_index(drop=True))
+
+
+def test_the_longitudinal_table_of_the_part_set_apart_is_written_on_request_only(labels):
+    folder = split(config(labels))
+    assert (folder / "validation_baseline.tsv").exists()
+    assert not (folder / "validation.tsv").exists()
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.sampled_from("AB"), min_size=4, max_size=30).filter(
+        lambda labels: min(labels.count("A"), labels.count("B")) >= 2
+    ),
+    st.lists(st.integers(1, 3), min_size=30, max_size=30),
+    st.integers(0, 2**32 - 1),
+    st.data(),
+)
+def test_no_participant_is_in_both_parts(tmp_path_factory, labels, n_sessions, seed, data):
+    n_test = data.draw(st.integers(2, len(labels) - 2))
+    path = tmp_path_factory.mktemp("split") / "t.tsv"
+    rows = [
+        (f"sub-{i}", f"ses-M{month:03d}", label)
+        for i, (label, n) in enumerate(zip(labels, n_sessions, strict=False))
+        for month in range(n)
+    ]
+    columns = ["participant_id", "session_id", "diagnosis"]
+    pd.DataFrame(rows, columns=columns).to_csv(path, sep="\t", index=False)
+    folder = split(
+        config(path, n_test=n_test, seed=seed, ignore_demographics=True, stratify_by="diagnosis")
+    )
+    apart = read(folder / "validation_baseline.tsv")
+    train = read(folder / "train.tsv")
+    assert len(apart) == n_test
+    assert not set(train["participant_id"]) & set(apart["participant_id"])
+    assert set(train["participant_id"]) | set(apart["participant_id"]) == {one for one, *_ in rows}
+    count = (apart["diagnosis"] == "A").sum()
+    exact = labels.count("A") * n_test / len(labels)
+    assert abs(count - exact) <= 1
+    assert 1 <= count <= n_test - 1
+
+
+@given(st.lists(st.integers(2, 60), min_size=2, max_size=6), st.data())
+def test_shares_are_proportional_and_leave_every_class_in_both_parts(sizes, data):
+    total, n_classes = sum(sizes), len(sizes)
+    n_test = data.draw(st.integers(n_classes, total - n_classes))
+    counts = shares(np.array(sizes), n_test)
+    assert counts.sum() == n_test
+    for size, count in zip(sizes, counts, strict=True):
+        assert 1 <= count <= size - 1
+    exact = np.array(sizes) * n_test / total
+    is_clipped = np.any((exact < 1) | (exact > np.array(sizes) - 1))
+    assert is_clipped or np.all(np.abs(counts - exact) < 1)
+
+
+def test_shares_by_hand():
+    # Shares 9.4, 8.4 and 2.2: whole parts 9, 8 and 2, and one more for the first of the larger rests.
+    assert shares(np.array([47, 42, 11]), 20).tolist() == [10, 8, 2]
+    assert shares(np.array([2, 2]), 1) is None
+
+
+def test_age_and_sex_are_as_alike_as_asked_for(labels):
+    folder = split(config(labels))
+    train = read(folder / "train_baseline.tsv")
+    apart = read(folder / "validation_baseline.tsv")
+    p_age = stats.ttest_ind(apart["age"].astype(float), train["age"].astype(float)).pvalue
+    f_in, f_out = (apart["sex"] == "F").mean(), (train["sex"] == "F").mean()
+    p_sex = stats.chisquare([1 - f_in, f_in], [1 - f_out, f_out]).pvalue
+    record = json.loads((folder / "split.json").read_text())
+    assert p_age >= 0.8
+    assert p_sex >= 0.8
+    np.testing.assert_allclose([record["p_age"], record["p_sex"]], [p_age, p_sex], rtol=1e-9)
+
+
+def test_the_first_draw_that_is_balanced_is_taken(labels):
+    loose = plan(config(labels, p_age_threshold=0, p_sex_threshold=0))
+    strict = plan(config(labels, p_age_threshold=0.95, p_sex_threshold=0.9))
+    assert loose.record["trial"] == 0
+    assert strict.record["trial"] > 0
+    assert strict.record["p_age"] >= 0.95
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
+    for name in ("one", "again"):
+        write(tmp_path / name / "labels.tsv")
+    one, again = (
+        split(config(tmp_path / name / "labels.tsv", seed=3)) for name in ("one", "again")
+    )
+    other = split(config(tmp_path / "one" / "labels.tsv", seed=4))
+    assert contents(one) == contents(again)
+    assert ids(one, "validation_baseline") != ids(other, "validation_baseline")
+
+
+def test_the_order_of_the_rows_does_not_matter(tmp_path):
+    table = write(tmp_path / "labels.tsv")
+    mixed = table.sample(frac=1, random_state=1)
+    (tmp_path / "mixed").mkdir()
+    mixed.to_csv(tmp_path / "mixed" / "labels.tsv", sep="\t", index=False)
+    one = contents(split(config(tmp_path / "labels.tsv")))
+    other = contents(split(config(tmp_path / "mixed" / "labels.tsv")))
+    assert one.pop("split.json") != other.pop("split.json")
+    assert one == other
+
+
+def test_every_column_is_written_as_it_was_read(tmp_path):
+    table = write(tmp_path / "t.tsv", note=[f"0{i}.50" for i in range(80)])
+    folder = split(config(tmp_path / "t.tsv"))
+    train = read(folder / "train.tsv")
+    assert list(train.columns) == list(table.columns)
+    assert set(train["note"]) <= set(table["note"])
+
+
+def test_the_json_tells_how_the_parts_were_made(labels):
+    folder = split(config(labels, subset_name="test", seed=5))
+    record = json.loads((folder / "split.json").read_text())
+    published = {
+        "n_test": 12, "subset_name": "test", "p_age_threshold": 0.8, "p_sex_threshold": 0.8,
+        "categorical_split_variable": None, "ignore_demographics": False, "mullti_diagnoses": False,
+    }  # fmt: skip
+    assert record.items() >= published.items()
+    assert record["seed"] == 5
+    assert record["stratified_by"] == ["diagnosis"]
+    assert record["data_tsv"] == "labels.tsv"
+    assert record["sha256"] == sha256(labels.read_bytes()).hexdigest()
+    assert record["files"] == {
+        path.name: sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.tsv")
+    }
+
+
+@pytest.mark.parametrize(
+    ("n_people", "n_test", "n_apart"),
+    [(60, 7, 7), (60, 7.9, 7), (100, 0.29, 29), (60, 0.25, 15), (61, 0.25, 15)],
+)
+def test_a_number_or_a_share_is_set_apart(tmp_path, n_people, n_test, n_apart):
+    write(tmp_path / "t.tsv", n=n_people)
+    planned = plan(config(tmp_path / "t.tsv", n_test=n_test, ignore_demographics=True))
+    assert len(planned.division.apart_baseline) == n_apart
+
+
+def test_zero_sets_everybody_apart_and_writes_nothing_to_train_on(tmp_path):
+    write(tmp_path / "t.tsv", n=6, age=None, sex=None, diagnosis=None)
+    folder = split(config(tmp_path / "t.tsv", n_test=0, valid_longitudinal=True))
+    names = {"split.json", "validation.tsv", "validation_baseline.tsv"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert len(read(folder / "validation_baseline.tsv")) == 6
+    assert len(read(folder / "validation.tsv")) == 8
+
+
+@pytest.mark.parametrize("n_test", [60, 100, 1e300, float("inf")])
+def test_as_many_as_there_are_cannot_be_set_apart(labels, n_test):
+    with pytest.raises(InvalidDataError, match=r"left to train on in .*labels\.tsv") as caught:
+        split(config(labels, n_test=n_test))
+    assert "60 participants" in str(caught.value)
+    assert list(labels.parent.iterdir()) == [labels]
+
+
+def test_a_share_of_nobody_is_refused(labels):
+    with pytest.raises(InvalidDataError, match="Nobody would be set apart"):
+        split(config(labels, n_test=0.01))
+
+
+def test_what_cannot_be_balanced_says_what_was_best_and_writes_nothing(labels):
+    wanted = config(labels, n_test=2, p_age_threshold=1.0, p_sex_threshold=1.0)
+    with pytest.raises(InvalidDataError, match="best of 10000 draws") as caught:
+        split(wanted)
+    message = str(caught.value)
+    assert caught.value.exit_code == 65
+    assert "2 of 60 participants" in message
+    assert "age p = 0.9" in message
+    assert "--ignore_demographics" in message
+    assert list(labels.parent.iterdir()) == [labels]
+
+
+def test_more_classes_than_participants_of_a_part_are_refused(labels):
+    with pytest.raises(InvalidDataError, match="4 classes cannot all be in both parts") as caught:
+        split(config(labels, n_test=3, categorical_split_variable="site"))
+    assert "CN, y (20)" in str(caught.value)
+    assert "--n_test" in str(caught.value)
+
+
+def test_a_class_of_one_participant_is_merged_with_a_warning(tmp_path, caplog):
+    table = write(tmp_path / "t.tsv")
+    write(tmp_path / "t.tsv", diagnosis=["FTD", *table["diagnosis"][1:-2], "AD", "AD"])
+    split(config(tmp_path / "t.tsv", p_age_threshold=0, p_sex_threshold=0))
+    assert "merged into the class AD: FTD" in caplog.text
+
+
+def test_two_columns_are_stratified_together(labels):
+    folder = split(config(labels, categorical_split_variable="site"))
+    apart = read(folder / "validation_baseline.tsv")
+    assert apart.groupby(["diagnosis", "site"]).size().to_dict() == {
+        ("AD", "x"): 2, ("AD", "y"): 2, ("CN", "x"): 4, ("CN", "y"): 4,
+    }  # fmt: skip
+    record = json.loads((folder / "split.json").read_text())
+    assert record["stratified_by"] == ["diagnosis", "site"]
+
+
+def test_another_column_can_be_stratified_by(labels):
+    planned = plan(config(labels, stratify_by="site"))
+    assert planned.division.apart_baseline["site"].value_counts().to_dict() == {"x": 6, "y": 6}
+
+
+def test_without_a_diagnosis_nothing_is_stratified_and_a_warning_says_so(tmp_path, caplog):
+    write(tmp_path / "t.tsv", diagnosis=None)
+    assert plan(config(tmp_path / "t.tsv")).record["stratified_by"] == []
+    assert "no column diagnosis" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "said", [{"stratify_by": "diagnosis"}, {"categorical_split_variable": "scanner"}]
+)
+def test_a_column_that_was_named_must_be_there(tmp_path, said):
+    write(tmp_path / "t.tsv", diagnosis=None)
+    with pytest.raises(MissingInputError, match=f"no column {next(iter(said.values()))}"):
+        split(config(tmp_path / "t.tsv", **said))
+
+
+@pytest.mark.parametrize("absent", ["age", "sex"])
+def test_absent_demographics_are_named_with_the_way_out(tmp_path, absent):
+    write(tmp_path / "t.tsv", **{absent: None})
+    with pytest.raises(MissingInputError, match=f"no {absent} to balance") as caught:
+        split(config(tmp_path / "t.tsv"))
+    assert "--ignore_demographics" in str(caught.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"t.tsv"}
+
+
+def test_absent_demographics_come_from_the_labels_above(tmp_path):
+    write(tmp_path / "labels.tsv")
+    write(tmp_path / "sub" / "t.tsv", age=None, sex=None)
+    planned = plan(config(tmp_path / "sub" / "t.tsv"))
+    assert planned.read == (tmp_path / "sub" / "t.tsv", tmp_path / "labels.tsv")
+    assert planned.record["p_age"] == plan(config(tmp_path / "labels.tsv")).record["p_age"]
+    assert "age" not in planned.division.train.columns
+
+
+def test_unknown_sexes_are_named(tmp_path):
+    table = write(tmp_path / "t.tsv")
+    write(tmp_path / "t.tsv", sex=["n/a", *table["sex"][1:-1], "female"])
+    with pytest.raises(InvalidDataError, match="sex of 2 participants is not M or F") as caught:
+        split(config(tmp_path / "t.tsv"))
+    assert "sub-000" not in str(caught.value)
+    assert "sub-059" in str(caught.value)
+
+
+def test_unknown_ages_are_left_out_of_the_balance(tmp_path):
+    table = write(tmp_path / "t.tsv")
+    write(tmp_path / "t.tsv", age=["n/a"] * 10 + list(table["age"][10:]))
+    folder = split(config(tmp_path / "t.tsv"))
+    record = json.loads((folder / "split.json").read_text())
+    known = [
+        pd.to_numeric(read(folder / name)["age"], errors="coerce").dropna()
+        for name in ("validation_baseline.tsv", "train_baseline.tsv")
+    ]
+    np.testing.assert_allclose(record["p_age"], stats.ttest_ind(*known).pvalue, rtol=1e-9)
+
+
+def test_ignoring_demographics_needs_none_and_stratifies_on_nothing_unnamed(tmp_path):
+    write(tmp_path / "t.tsv", age=None, sex=None)
+    free = plan(config(tmp_path / "t.tsv", ignore_demographics=True))
+    kept = plan(config(tmp_path / "t.tsv", ignore_demographics=True, stratify_by="diagnosis"))
+    assert free.record["stratified_by"] == []
+    assert kept.division.apart_baseline["diagnosis"].value_counts().to_dict() == {"CN": 8, "AD": 4}
+
+
+def test_folders_are_numbered_and_an_existing_one_is_left_alone(labels):
+    first = split(config(labels))
+    before = contents(first)
+    assert split(config(labels, seed=1)).name == "split_2"
+    assert split(config(labels, seed=2)).name == "split_3"
+    assert contents(first) == before
+
+
+def test_a_split_of_a_split_lies_inside_it(labels):
+    outer = split(config(labels, subset_name="test"))
+    inner = split(config(outer / "train.tsv"))
+    assert inner == outer / "split"
+    parts = [ids(inner, "train"), ids(inner, "validation_baseline"), ids(outer, "test_baseline")]
+    assert not set(parts[0]) & set(parts[1])
+    assert not set(parts[2]) & (set(parts[0]) | set(parts[1]))
+
+
+def test_a_place_that_forbids_writing_is_refused(labels, monkeypatch):
+    # The superuser may write anywhere, so the answer of the system is given for it.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError):
+        plan(config(labels))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"subset_name": "train"}, {"subset_name": "../x"}, {"n_test": -1}, {"p_age_threshold": 2},
+        {"p_sex_threshold": 0.5, "ignore_demographics": True}, {"seed": -1},
+    ],
+)  # fmt: skip
+def test_settings_that_mean_nothing_are_refused(labels, said):
+    with pytest.raises(UsageError):
+        config(labels, **said)
