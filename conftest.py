@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 from tempfile import TemporaryDirectory
 
 from sybil import Example, Sybil
@@ -32,10 +33,8 @@ def _setup(namespace: dict[str, object]) -> None:
     temporary = TemporaryDirectory()
     namespace["temporary"], namespace["folder"] = temporary, temporary.name
     namespace["before"] = Path.cwd()
-    sys.path.insert(0, str(ROOT / "tests"))
-    from conftest import make_caps
-
-    make_caps(Path(temporary.name) / "caps")
+    tiny = run_path(str(ROOT / "tests" / "conftest.py"))
+    tiny["make_caps"](Path(temporary.name) / "caps")
     os.chdir(temporary.name)
 
 

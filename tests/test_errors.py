@@ -1,6 +1,6 @@
 """Errors: one sentence, one exit code, and they survive the way out of a process."""
 
-import pickle  # noqa: TID251  # the way in which processes hand over errors
+import pickle  # the way in which processes hand over errors
 
 import pytest
 from hypothesis import given

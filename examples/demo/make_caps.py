@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 
 from clinicadl.draws import generator
 from clinicadl.errors import ClinicaDLError
-from clinicadl.layouts import images
+from clinicadl.layouts import images, tsv
 from clinicadl.layouts.files import whole_folder, write_json
 
 FACTOR = 4
@@ -45,7 +45,7 @@ DEFORMATION_MM = 1.5
 DEFORMATION_WIDTH_MM = 20.0
 FIELD = 0.05
 FIELD_WIDTH_MM = 40.0
-NOISE = 0.035
+NOISE = 0.045
 WHITE = 230
 """Stored value of the greatest intensity of the template; brighter voxels have room up to 255."""
 
@@ -272,7 +272,7 @@ def _write_tables(caps: Path, people: Sequence[Participant]) -> None:
         for person, session in visits
     ]
     for name, rows in (("participants", participants), ("labels", labels), ("truth", truth)):
-        pd.DataFrame(rows).to_csv(caps / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
+        tsv.write(caps / f"{name}.tsv", pd.DataFrame(rows))
 
 
 def _averaged(fine: NDArray[np.float64]) -> NDArray[np.float64]:

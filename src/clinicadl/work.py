@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Outcome(Generic[Job, Result]):
 
 def outcomes(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, n_proc: int
-) -> Iterator[Outcome[Job, Result]]:
+) -> Generator[Outcome[Job, Result], None, None]:
     """Yield what becomes of each job, in the order of the jobs.
 
     An error that the user can mend becomes an outcome and the others go on; only an output that

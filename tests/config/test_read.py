@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from clinicadl.config.base import nearest, places
+from clinicadl.config.base import places
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.names import nearest
 from clinicadl.config.read import experiment, json_schema, to_toml
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 

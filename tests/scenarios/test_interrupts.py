@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: exit code 130, one line, nothing half-written, and the run goes on later."""
+"""Ctrl-C at any moment: exit code 130, one line, nothing half-written, and a way to go on."""
 
 from __future__ import annotations
 

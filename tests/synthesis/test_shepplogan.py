@@ -161,7 +161,7 @@ def test_tensor_and_image_hold_the_same_phantom(tmp_path):
     for (participant, session), stored in found.items():
         image = images.read(stored.path)
         path = folder / tensor_path(participant, session)
-        tensor = torch.load(path, weights_only=True)  # noqa: TID251  # plain torch must read it
+        tensor = torch.load(path, weights_only=True)  # plain torch must read it
         assert tensor.dtype == torch.float32
         assert tensor.shape == (1, SIZE, SIZE)
         assert image.voxels.shape == (SIZE, SIZE, 1)

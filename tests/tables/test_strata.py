@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.tables.sessions import Source
 from clinicadl.tables.strata import Strata, shuffled, strata, without_singles
 
 
@@ -17,13 +18,17 @@ def people(**columns):
     return pd.DataFrame({**ids, **columns}, dtype=object)
 
 
+def classes_of(table, folder, columns, **options):
+    return strata(table, Source(folder / "t.tsv", table), columns, **options)
+
+
 def coded(*codes):
     names = tuple("ABCDE"[: max(codes) + 1])
     return Strata(names, np.array(codes), ("diagnosis",), ())
 
 
 def test_classes_are_sorted_and_do_not_follow_the_order_of_rows(tmp_path):
-    found = strata(people(diagnosis=["CN", "AD", "CN", "MCI"]), GIVEN(tmp_path, X), ["diagnosis"])
+    found = classes_of(people(diagnosis=["CN", "AD", "CN", "MCI"]), tmp_path, ["diagnosis"])
     assert found.names == ("AD", "CN", "MCI")
     assert found.code.tolist() == [1, 0, 1, 2]
     assert found.sizes.tolist() == [1, 2, 1]
@@ -31,27 +36,27 @@ def test_classes_are_sorted_and_do_not_follow_the_order_of_rows(tmp_path):
 
 def test_several_columns_make_classes_together(tmp_path):
     table = people(site=["x", "y", "x"], diagnosis=["CN", "CN", "AD"])
-    found = strata(table, GIVEN(tmp_path, X), ["diagnosis", "site"])
+    found = classes_of(table, tmp_path, ["diagnosis", "site"])
     assert found.names == ("AD, x", "CN, x", "CN, y")
     assert found.columns == ("diagnosis", "site")
 
 
 def test_no_column_is_one_class(tmp_path):
-    found = strata(people(site=["x", "y"]), GIVEN(tmp_path, X), [])
+    found = classes_of(people(site=["x", "y"]), tmp_path, [])
     assert (found.names, found.code.tolist()) == (("",), [0, 0])
 
 
 def test_an_absent_column_is_an_error_unless_it_is_optional(tmp_path, caplog):
     table = people(site=["x", "y"])
     with pytest.raises(MissingInputError, match=r"no column diagnosis .*t\.tsv"):
-        strata(table, GIVEN(tmp_path, X), ["diagnosis"])
-    assert strata(table, GIVEN(tmp_path, X), ["diagnosis"], optional=["diagnosis"]).columns == ()
+        classes_of(table, tmp_path, ["diagnosis"])
+    assert classes_of(table, tmp_path, ["diagnosis"], optional=["diagnosis"]).columns == ()
     assert "t.tsv has no column diagnosis" in caplog.text
 
 
 def test_a_column_may_come_from_the_labels_above(tmp_path):
     people(diagnosis=["AD", "CN"]).to_csv(tmp_path / "labels.tsv", sep="\t", index=False)
-    found = strata(people(site=["x", "y"]), tmp_path / "split" / "train.tsv", ["diagnosis"])
+    found = classes_of(people(site=["x", "y"]), tmp_path / "split", ["diagnosis"])
     assert found.names == ("AD", "CN")
     assert found.read == (tmp_path / "labels.tsv",)
 
@@ -59,7 +64,7 @@ def test_a_column_may_come_from_the_labels_above(tmp_path):
 def test_participants_without_a_class_are_named(tmp_path):
     table = people(diagnosis=["CN", np.nan, np.nan])
     with pytest.raises(InvalidDataError, match="2 participants have no diagnosis") as caught:
-        strata(table, GIVEN(tmp_path, X), ["diagnosis"])
+        classes_of(table, tmp_path, ["diagnosis"])
     assert "sub-1, sub-2" in str(caught.value)
 
 

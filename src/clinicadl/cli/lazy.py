@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import click
 
+from clinicadl.config.names import nearest
+
 
 class Row(NamedTuple):
     """A command: where it is defined, and its line in the listing."""
@@ -39,6 +41,22 @@ class LazyGroup(click.Group):
         module, _, attribute = self.rows[name].home.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; an unknown one names the nearest.
+
+        Raises
+        ------
+        UsageError
+            There is no such command.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = ", ".join(nearest(args[0], self.rows))
+            raise click.UsageError(f"{error.message} The nearest is {close}.", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the listing without importing any command."""

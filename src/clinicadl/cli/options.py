@@ -162,8 +162,7 @@ def _add(function: Any, param: click.Parameter) -> None:
 
 
 def _argument(name: str, place: Place) -> click.Argument:
-    shown = _field(name).upper()
-    return click.Argument([name], type=_type(place)[0], metavar=shown)
+    return click.Argument([name], type=_type(place)[0], metavar=place.flag.upper())
 
 
 def _option(name: str, place: Place) -> click.Option | None:
@@ -176,7 +175,15 @@ def _option(name: str, place: Place) -> click.Option | None:
         off = _dashed(place.said("off") or f"no-{place.flag}")
         return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(place))
     option = ListOption if is_list else click.Option
-    return option([*names, flag], type=kind, multiple=is_list, default=None, help=_help(place))
+    # A setting with a flag of its own answers to its own name too: both are published names.
+    own = _dashed(place.path[-1]) if place.table is None else flag
+    return option(
+        [*names, *dict.fromkeys((flag, own))],
+        type=kind,
+        multiple=is_list,
+        default=None,
+        help=_help(place),
+    )
 
 
 def _dashed(flag: str) -> str:
@@ -187,19 +194,22 @@ def _help(place: Place) -> str:
     text = place.field.description or ""
     if place.said("unit"):
         text += f" [{place.said('unit')}]"
+    shown = default_text(place)
+    return f"{text} (default: {shown})" if shown else text
+
+
+def default_text(place: Place) -> str:
+    """Return the default of a setting as a person would type it; nothing where there is none."""
     default = place.field.get_default()
     if default in (None, (), PydanticUndefined):
-        return text
+        return ""
     if place.table:
-        shown = default.name
-    elif isinstance(default, bool):
-        off = place.said("off") or f"no-{place.flag}"
-        shown = _dashed(place.flag if default else off)[2:]
-    elif isinstance(default, tuple):
-        shown = " ".join(f"{value}" for value in default)
-    else:
-        shown = f"{default:g}" if isinstance(default, float) else str(default)
-    return f"{text} (default: {shown})"
+        return str(default.name)
+    if isinstance(default, bool):
+        return _dashed(place.flag if default else place.said("off") or f"no-{place.flag}")[2:]
+    if isinstance(default, tuple):
+        return " ".join(str(value) for value in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _type(place: Place) -> tuple[click.ParamType[Any] | None, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from clinicadl.config.names import nearest
 
 
 class Section(BaseModel):
@@ -147,22 +148,6 @@ def from_table(
 @cache
 def _declared(group: str) -> dict[str, type[Choice]]:
     return {point.name: point.load() for point in entry_points(group=group)}
-
-
-def nearest(name: str, known: Any, *, most: int = 3) -> list[str]:
-    """Return the known names that look most like ``name``, at least one where any is known.
-
-    Examples
-    --------
-    >>> nearest("epoch", ["seed", "epochs", "patience"])
-    ['epochs']
-    """
-    names = {str(candidate).lower(): str(candidate) for candidate in known}
-    for cutoff in (0.6, 0.0):
-        found = difflib.get_close_matches(name.lower(), names, n=most, cutoff=cutoff)
-        if found:
-            return [names[match] for match in (found if cutoff else found[:1])]
-    return []
 
 
 class Place(NamedTuple):

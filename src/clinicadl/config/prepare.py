@@ -13,7 +13,9 @@ class PrepareConfig(Section):
     """From images to tensors."""
 
     caps_directory: Path = setting(..., "CAPS that holds the images and gets the tensors")
-    preprocessing: Annotated[Choice, from_table(PREPROCESSINGS, "clinicadl.preprocessings")]
+    preprocessing: Annotated[Choice, from_table(PREPROCESSINGS, "clinicadl.preprocessings")] = (
+        setting(..., "Preprocessing whose images are taken", flag="modality")
+    )
     participants_tsv: Path | None = setting(
         None,
         "Table of the sessions (default: all of the CAPS)",

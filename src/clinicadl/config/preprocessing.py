@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from clinicadl.config.base import Choice, setting
 
 SuvrRegion = Literal["pons", "cerebellumPons", "pons2", "cerebellumPons2"]
@@ -39,7 +41,9 @@ class PetLinear(Linear):
     """PET, affinely registered, intensities relative to a region."""
 
     name: Literal["pet-linear"] = "pet-linear"
-    tracer: str = setting(..., "Tracer, as in the file names: 18FFDG, 18FAV45, ...", min_length=1)
+    tracer: str = setting(
+        ..., "Tracer, as in the file names: 18FFDG, 18FAV45, ...", pattern="^[A-Za-z0-9]+$"
+    )
     suvr_reference_region: SuvrRegion = setting(..., "Region of the SUVR", short="suvr")
 
 
@@ -57,8 +61,14 @@ class Custom(Choice):
         ...,
         "End of the file names, such as T1w.nii.gz; * and ? may stand in it",
         short="cn",
-        min_length=1,
     )
+
+    @field_validator("custom_suffix")
+    @classmethod
+    def _names_some_files(cls, suffix: str) -> str:
+        if not suffix.strip("*?. "):
+            raise ValueError("such a suffix is the end of every file name")
+        return suffix
 
 
 PREPROCESSINGS: dict[str, type[Choice]] = {

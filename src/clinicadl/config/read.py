@@ -10,8 +10,9 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from clinicadl.config.base import Place, Section, nearest, places
+from clinicadl.config.base import Place, Section, places
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.names import nearest
 from clinicadl.errors import (
     ClinicaDLError,
     InvalidDataError,

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import field_validator
 
-from clinicadl.config.base import Choice, nearest, setting
+from clinicadl.config.base import Choice, setting
+from clinicadl.config.names import nearest
 
 SELECTABLE = (
     "loss", "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC", "MK",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from clinicadl.config.base import Choice
 from clinicadl.config.prepare import PrepareConfig
 from clinicadl.data import origin, tensors
 from clinicadl.data.origin import Origin
-from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, PartialError
+from clinicadl.errors import (
+    ClinicaDLError,
+    InvalidDataError,
+    MissingInputError,
+    PartialError,
+    listed,
+)
 from clinicadl.layouts import caps, files, images
 from clinicadl.layouts.caps import ImageTensor, StoredImage
 from clinicadl.tables import sessions
@@ -76,7 +82,7 @@ def prepare_data(config: PrepareConfig) -> Path:
     PartialError
         Some images failed; the others are done, and a table lists the failures.
     InvalidDataError
-        Every image failed, or the CAPS or the table is wrong.
+        Every image failed, or the CAPS, the table or the name of the JSON is wrong.
     MissingInputError
         A session has no image.
     OutputError
@@ -94,34 +100,28 @@ def plan(config: PrepareConfig) -> PreparePlan:
     Raises
     ------
     MissingInputError
-        There is no image at all, or a session of the table has none.
+        There is no image at all, or a session has none.
+    InvalidDataError
+        The CAPS, the table or the name of the JSON is wrong.
     OutputError
         The JSON exists and says something else, or the CAPS cannot be written.
     """
-    directory, preprocessing = config.caps_directory, config.preprocessing
+    directory, preprocessing = caps.check(config.caps_directory), config.preprocessing
     name = config.extract_json or f"extract_{int(time.time())}"
     extraction = caps.extraction_path(directory, name)
     content = caps.extraction_content(extraction, preprocessing, mode=MODE)
-    stored = caps.index(directory, preprocessing)
-    if not stored:
-        raise MissingInputError(
-            f"The CAPS has no image of {preprocessing.name}", where=directory,
-            found=f"nothing like {caps.pattern(preprocessing)}", fix="Check the preprocessing",
-        )  # fmt: skip
-    chosen = list(stored.values())
-    if config.participants_tsv is not None:
-        table = sessions.read(config.participants_tsv)
-        wanted = sessions.sessions_of(table)
-        chosen = caps.select(stored, wanted, where=config.participants_tsv)
+    chosen = _chosen(config)
     caps.refuse_other_extraction(extraction, content)
     files.refuse_unwritable(extraction)
-    jobs = tuple(Job(directory, one, _target(directory, one, preprocessing)) for one in chosen)
+    jobs = tuple(
+        Job(directory, one, caps.image_tensor(directory, one, preprocessing)) for one in chosen
+    )
     for job in jobs:
         files.refuse_unwritable(job.target.tensor)
     return PreparePlan(config, jobs, extraction, content)
 
 
-def run(planned: PreparePlan) -> Iterator[Outcome[Job, Prepared]]:
+def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
     """Yield what becomes of each image, in order, then write the extraction JSON.
 
     Raises
@@ -130,17 +130,24 @@ def run(planned: PreparePlan) -> Iterator[Outcome[Job, Prepared]]:
         At the end, if some images failed.
     InvalidDataError
         At the end, if every image failed; then there is no JSON.
+    OutputError
+        The CAPS cannot be written any more.
     """
     failed: list[tuple[Job, ClinicaDLError]] = []
-    for outcome in outcomes(_prepare, planned.jobs, n_proc=planned.config.n_proc):
-        if outcome.error is not None:
-            failed.append((outcome.job, outcome.error))
-        elif outcome.result is not None and outcome.result.n_undefined:
-            logger.warning(
-                "%s: %d voxels are no number; they count as 0",
-                outcome.job.image.path, outcome.result.n_undefined,
-            )  # fmt: skip
-        yield outcome
+    undefined: dict[Path, int] = {}
+    # Closed at once when the reader goes away: no process is left behind.
+    with closing(outcomes(_prepare, planned.jobs, n_proc=planned.config.n_proc)) as prepared:
+        for outcome in prepared:
+            if outcome.error is not None:
+                failed.append((outcome.job, outcome.error))
+            elif outcome.result is not None and outcome.result.n_undefined:
+                undefined[outcome.job.image.path] = outcome.result.n_undefined
+            yield outcome
+    if undefined:
+        logger.warning(
+            "%d images have voxels that are no number, which count as 0 in training: %s",
+            len(undefined), listed(f"{path.name} ({n} voxels)" for path, n in undefined.items()),
+        )  # fmt: skip
     if not failed:
         planned.failures.unlink(missing_ok=True)
         caps.write_extraction(planned.extraction, planned.content)
@@ -148,36 +155,65 @@ def run(planned: PreparePlan) -> Iterator[Outcome[Job, Prepared]]:
     _write_failures(planned.failures, failed)
     if len(failed) == len(planned.jobs):
         raise InvalidDataError(
-            "Every image failed", where=planned.failures, found=failed[0][1],
-            fix="Mend the images, then run the same command again",
-        )  # fmt: skip
+            f"None of the {len(failed)} images can be used; the reasons are",
+            where=planned.failures,
+            found=f"first: {failed[0][1]}",
+            fix="Mend them, then run the same command again",
+        )
     caps.write_extraction(planned.extraction, planned.content)
     raise PartialError(
-        f"{len(failed)} of {len(planned.jobs)} images failed and were skipped",
-        where=planned.failures, found=failed[0][1],
+        f"{len(failed)} of {len(planned.jobs)} images were skipped; the reasons are",
+        where=planned.failures,
+        found=listed(f"{job.image.participant} | {job.image.session}" for job, _ in failed),
         fix="Mend them and run the same command again, or leave them out of the tables",
-    )  # fmt: skip
+    )
 
 
-def _target(directory: Path, image: StoredImage, preprocessing: Choice) -> ImageTensor:
-    return caps.image_tensor(directory, image, preprocessing)
+def is_prepared(job: Job) -> bool:
+    """Return whether the tensor of an image is there already, and nothing is left to do."""
+    known = origin.of(job.target)
+    source = job.image.path
+    return known is not None and origin.is_unchanged(known, source, files.status(source, "image"))
+
+
+def _chosen(config: PrepareConfig) -> list[StoredImage]:
+    directory, preprocessing = config.caps_directory, config.preprocessing
+    if config.participants_tsv is None:
+        where, wanted = directory, caps.sessions(directory)
+    else:
+        where = config.participants_tsv
+        wanted = sessions.sessions_of(sessions.read(where))
+    stored = caps.index(directory, preprocessing, only=wanted)
+    if not stored:
+        raise MissingInputError(
+            f"The CAPS has no image of {preprocessing.name} of these sessions", where=directory,
+            found=f"nothing like {caps.pattern(preprocessing)} in {len(wanted)} sessions",
+            fix="Check the preprocessing and its options",
+        )  # fmt: skip
+    return caps.select(stored, wanted, where=where)
 
 
 def _prepare(job: Job) -> Prepared:
-    """Write the tensor of one image, then the origin that makes it count as whole."""
+    """Write the tensor of one image, then the origin that says that it is complete."""
     source, target = job.image.path, job.target
-    if origin.is_current(target, source):
+    # Before the image is read: should it change meanwhile, its time will differ from this one.
+    now = files.status(source, "image")
+    known = origin.of(target)
+    if known is not None and origin.is_unchanged(known, source, now):
+        if known.mtime_ns != now.st_mtime_ns:
+            # The same bytes at another time, as in a copy: noted, so that nobody hashes it again.
+            origin.write(target.origin, replace(known, mtime_ns=now.st_mtime_ns))
         return Prepared(written=False, n_undefined=0)
-    stat = source.stat()
     image = images.read(source)
     n_undefined = images.check_content(image.voxels, source)
-    target.origin.unlink(missing_ok=True)
+    with files.writing(target.origin):
+        target.origin.unlink(missing_ok=True)
     tensors.write(target.tensor, image.voxels)
     made_from = Origin(
         source=source.relative_to(job.directory).as_posix(),
         sha256=image.sha256,
-        n_bytes=stat.st_size,
-        mtime_ns=stat.st_mtime_ns,
+        n_bytes=now.st_size,
+        mtime_ns=now.st_mtime_ns,
         shape=(1, *image.voxels.shape),
         affine=tuple(tuple(float(cell) for cell in row) for row in image.affine),
     )
@@ -186,6 +222,10 @@ def _prepare(job: Job) -> Prepared:
 
 
 def _write_failures(path: Path, failed: list[tuple[Job, ClinicaDLError]]) -> None:
-    rows = [(job.image.participant, job.image.session, str(error)) for job, error in failed]
+    rows = [
+        # One line each: the error of a library may hold tabs and line ends.
+        (job.image.participant, job.image.session, " ".join(str(error).split()))
+        for job, error in failed
+    ]
     columns = [sessions.PARTICIPANT, sessions.SESSION, "reason"]
     sessions.write(path, pd.DataFrame(rows, columns=columns))

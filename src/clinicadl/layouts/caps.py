@@ -20,7 +20,7 @@ from clinicadl.errors import (
     UsageError,
     listed,
 )
-from clinicadl.layouts.files import existing_folder, inside, read_json, write_json
+from clinicadl.layouts.files import existing_folder, inside, read_json, write_json, writing
 from clinicadl.layouts.images import SUFFIXES, stem
 
 logger = logging.getLogger(__name__)
@@ -185,11 +185,11 @@ def _sessions(caps: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _entries(home: str) -> list[os.DirEntry[str]]:
-    """Return what a folder holds; nothing if there is none."""
     try:
         with os.scandir(home) as entries:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
+        # No such folder holds nothing.
         return []
     except OSError as error:
         raise MissingInputError(
@@ -213,7 +213,6 @@ def _files(home: str, prefix: str) -> Iterator[str]:
 
 
 def _refuse_ambiguous(several: Mapping[Session, list[Path]], caps: Path) -> None:
-    """Refuse sessions with images that differ in more than the number of their run."""
     wrong = {
         key: sorted(path.name for path in paths)
         for key, paths in several.items()
@@ -251,7 +250,7 @@ def select(
             f"{len(missing)} of {len(wanted)} sessions have no image",
             where=where,
             found=listed(missing),
-            fix="Preprocess them, or leave them out of the table",
+            fix="Preprocess them, or give a table without them",
         )
     return [images[key] for key in wanted]
 
@@ -394,7 +393,9 @@ def refuse_other_extraction(path: Path, content: Mapping[str, Any]) -> None:
     OutputError
         The file exists and says something else.
     """
-    if path.exists() and read_json(path, "extraction JSON") != content:
+    with writing(path):
+        is_taken = path.exists()
+    if is_taken and read_json(path, "extraction JSON") != content:
         raise OutputError(
             "An extraction JSON of this name describes another extraction", where=path,
             fix="Choose another name with --extract_json",

@@ -202,6 +202,22 @@ def read_bytes(path: Path, meaning: str) -> bytes:
         ) from error
 
 
+def status(path: Path, meaning: str) -> os.stat_result:
+    """Return size and times of a file.
+
+    Raises
+    ------
+    MissingInputError
+        It is absent, or out of reach.
+    """
+    try:
+        return path.stat()
+    except OSError as error:
+        raise MissingInputError(
+            f"The {meaning} cannot be read", where=path, found=error.strerror, fix="Check the path"
+        ) from error
+
+
 def inside(folder: Path, *parts: str) -> Path:
     """Return ``folder`` joined with ``parts``, which must stay below it.
 

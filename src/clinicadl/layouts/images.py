@@ -21,6 +21,9 @@ from clinicadl.layouts.files import read_bytes, whole_file
 SUFFIXES = (".nii.gz", ".nii")
 GZIP_MAGIC = b"\x1f\x8b"
 
+# Any: the type that isal declares for its error is that of an instance.
+_DAMAGES: tuple[Any, ...] = (igzip_lib.IsalError, EOFError, OSError, ValueError)
+
 
 class Image(NamedTuple):
     """A volume and where it lies in the world."""
@@ -70,8 +73,8 @@ def _inflated(stored: bytes, path: Path) -> bytes:
         return stored
     try:
         # isal inflates three times as fast as zlib, which is most of the time of a read.
-        return bytes(igzip.decompress(stored))
-    except (igzip_lib.IsalError, EOFError, OSError, ValueError) as error:
+        return bytes(igzip.decompress(stored))  # type: ignore[no-untyped-call]  # isal's is not
+    except _DAMAGES as error:
         raise InvalidDataError(
             "The image is truncated or damaged", where=path, found=error, fix="Copy it again"
         ) from error
@@ -105,7 +108,6 @@ def _is_nifti2(content: bytes) -> bool:
 
 
 def _voxels(image: Any, content: bytes, path: Path) -> NDArray[Any]:
-    """Return the voxels, scaled as nibabel scales them, in the order and type of the file."""
     proxy = image.dataobj
     if proxy.dtype.kind not in "iuf":
         raise InvalidDataError(

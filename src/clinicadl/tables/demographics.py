@@ -46,10 +46,13 @@ def ages(people: pd.DataFrame, given: Source) -> Trait | None:
     """
     for column in sessions.AGES:
         found = sessions.source(given.table, given.path, [column])
-        if found is not None:
-            rows = _rows_of(people, found)
-            values = sessions.numbers(rows, column, where=found.path)
-            return _trait(people, found, rows, column, np.asarray(values, dtype=np.float64))
+        if found is None:
+            continue
+        rows = _rows_of(people, found)
+        values = sessions.numbers(rows, column, where=found.path)
+        trait = _trait(people, found, rows, column, np.asarray(values, dtype=np.float64))
+        if trait is not None:
+            return trait
     return None
 
 

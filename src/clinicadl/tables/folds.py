@@ -140,9 +140,7 @@ def write(planned: Plan) -> None:
 
 
 def _traits(people: pd.DataFrame, given: Source) -> _Traits:
-    traits = _Traits(
-        demographics.ages(people, given), demographics.sexes(people, given)
-    )
+    traits = _Traits(demographics.ages(people, given), demographics.sexes(people, given))
     for name, trait in (("age", traits.age), ("sex (M or F)", traits.sex)):
         if trait is None:
             continue

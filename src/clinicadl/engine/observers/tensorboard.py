@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from clinicadl.engine.events import Evaluated, Event, SplitEnded, SplitStarted
+from clinicadl.engine.events import Evaluated, Event, Row, SplitEnded, SplitStarted
 from clinicadl.layouts.maps import names
 
 
@@ -21,9 +20,7 @@ class TensorBoardLog:
         if isinstance(event, SplitStarted):
             self._open(event)
         elif isinstance(event, Evaluated):
-            step = event.row.epoch * self._per_epoch + event.row.iteration
-            self._write(names.TRAIN, event.row.train, step)
-            self._write(names.VALIDATION, event.row.validation, step)
+            self._write(event.row)
         elif isinstance(event, SplitEnded):
             for writer in self._writers.values():
                 writer.close()
@@ -32,14 +29,21 @@ class TensorBoardLog:
         from tensorboardX import SummaryWriter
 
         self._per_epoch = event.updates_per_epoch
-        # What an interrupted epoch had written is void: it is done again.
-        first = event.first_epoch * event.updates_per_epoch + 1
         for part in names.OWN_GROUPS:
             folder = names.tensorboard(event.maps, event.split, part)
-            purge = first if folder.exists() else None
-            self._writers[part] = SummaryWriter(str(folder), purge_step=purge)
+            # The writer works in the background: what it had not yet written when the run was killed
+            # is lost. So a resumed run voids all that is there and says its history again, in a file
+            # of its own (the default name changes once a second only).
+            self._writers[part] = SummaryWriter(
+                str(folder),
+                purge_step=0 if folder.exists() else None,
+                filename_suffix=f".from-epoch-{event.first_epoch}",
+            )
+        for row in event.history:
+            self._write(row)
 
-    def _write(self, part: str, scores: Mapping[str, float], step: int) -> None:
-        for name, value in scores.items():
-            self._writers[part].add_scalar(name, value, step)
-        self._writers[part].flush()
+    def _write(self, row: Row) -> None:
+        step = row.epoch * self._per_epoch + row.iteration
+        for part, scores in ((names.TRAIN, row.train), (names.VALIDATION, row.validation)):
+            for name, value in scores.items():
+                self._writers[part].add_scalar(name, value, step)

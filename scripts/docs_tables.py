@@ -1,0 +1,57 @@
+"""Write the tables of the documentation that follow from the code; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+
+from clinicadl.cli.options import default_text
+from clinicadl.config.base import Place, places
+from clinicadl.config.experiment import ExperimentConfig
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "concepts" / "configuration.md"
+MARK = "<!-- settings -->"
+
+
+WITHOUT_FLAG = {
+    "caps_directory": "first argument",
+    "preprocessing_json": "second argument",
+    "tsv_directory": "third argument",
+    "label_code": "in a file only",
+}
+
+
+def settings() -> str:
+    """Return every setting of an experiment as a Markdown table."""
+    rows = ["| section | key | flag | default | meaning |", "|---|---|---|---|---|"]
+    rows += [_row(place) for place in places(ExperimentConfig)]
+    return "\n".join(dict.fromkeys(rows)) + "\n"
+
+
+def _row(place: Place) -> str:
+    section, key = ".".join(place.path[:-1]), place.path[-1]
+    default = place.field.get_default()
+    shown = "needed" if default is PydanticUndefined else default_text(place) or "none"
+    unit = f" [{place.said('unit')}]" if place.said("unit") else ""
+    meaning = (place.field.description or "What is learnt").replace("|", "\\|")
+    flag = WITHOUT_FLAG.get(key, f"`--{place.flag}`")
+    if place.path == ("task", "name"):
+        flag = "the sub-command"
+    return f"| `{section}` | `{key}` | {flag} | {shown} | {meaning}{unit} |"
+
+
+def main() -> int:
+    """Rewrite the page, or say with exit code 1 that it is out of date."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, _ = text.partition(MARK)
+    fresh = f"{head}{MARK}\n\n{settings()}"
+    if "--check" in sys.argv:
+        return int(fresh != text)
+    PAGE.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

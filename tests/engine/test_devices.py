@@ -1,0 +1,73 @@
+"""Devices and memory: settings of speed that leave what is learnt alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from clinicadl.config.network import Conv5FC3
+from clinicadl.engine.devices import Device, memory, resolve
+from clinicadl.networks.streams import seeded
+
+
+def gradients(channels_last: bool) -> dict[str, torch.Tensor]:
+    device = Device(torch.device("cpu"), channels_last=channels_last)
+    with seeded(0, "test"):
+        network = device.put_network(Conv5FC3().build((1, 33, 40, 35), 2))
+        images = device.put(torch.rand(4, 1, 33, 40, 35))
+    network(images).square().sum().backward()
+    return {name: weight.grad for name, weight in network.named_parameters()}
+
+
+def test_the_layout_changes_gradients_by_rounding_alone():
+    plain, last = gradients(False), gradients(True)
+    for name, gradient in plain.items():
+        scale = float(gradient.abs().max()) + 1e-3
+        torch.testing.assert_close(last[name] / scale, gradient / scale, atol=2e-3, rtol=0)
+
+
+def test_the_cpu_is_there_and_says_what_bits_depend_on():
+    device = resolve(False)
+    found = device.to_record()
+    assert (found["device"], found["threads"]) == ("cpu", torch.get_num_threads())
+
+
+def test_slices_keep_their_layout():
+    pictures = torch.rand(2, 1, 8, 8)
+    assert torch.equal(resolve(False).put(pictures), pictures)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator's settings are those of glibc")
+def test_kept_memory_costs_no_page_faults():
+    """Counted, not timed: a large array made again touches no new page."""
+    code = """
+import resource, torch
+from clinicadl.engine.devices import memory, resolve
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def again():
+    before = faults()
+    for _ in range(4):
+        torch.ones(16_000_000)
+    return faults() - before
+with memory('lean', resolve(False)):
+    lean = again()
+with memory('fast', resolve(False)):
+    again()  # the first touches of what is then kept
+    fast = again()
+print(lean, fast)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lean, fast = map(int, said.stdout.split())
+    assert lean > 10_000
+    assert fast < lean / 10
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_is_used_where_there_is_one():
+    assert resolve(None).torch_device.type == "cuda"
+    with memory("fast", resolve(True)):
+        assert resolve(True).put(torch.ones(1)).is_cuda
