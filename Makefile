@@ -10,7 +10,7 @@ demo: .venv/.demo
 	$(BIN)/python examples/demo/run.py --folder demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

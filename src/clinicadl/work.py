@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -53,7 +56,7 @@ def outcomes(
         for job in jobs:
             yield _checked(_attempt(function, job))
         return
-    pool = ProcessPoolExecutor(min(n_proc, len(jobs)), initializer=_leave_interrupts_to_parent)
+    pool = ProcessPoolExecutor(min(n_proc, len(jobs)), initializer=_follow_parent)
     try:
         waiting = iter(jobs)
         # A few jobs ahead of the reader: results never pile up, and processes never wait for it.
@@ -87,6 +90,15 @@ def _checked(outcome: Outcome[Job, Result]) -> Outcome[Job, Result]:
     return outcome
 
 
-def _leave_interrupts_to_parent() -> None:
-    """Let Ctrl-C reach the parent alone: it cancels what waits and lets what runs end whole."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, which lets what runs end whole; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # Nobody is left to take the result, and what was begun is a leftover that harms nobody.
+        os._exit(1)

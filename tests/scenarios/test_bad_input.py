@@ -322,7 +322,7 @@ CASES = [
     Case("infinite", voxels_are(lambda v: v + np.float32("inf")), PREPARE, 3, ("infinite",)),
     Case("flat", voxels_are(lambda v: v[:, :, 0]), PREPARE, 3, ("three-dimensional",)),
     Case("a film", voxels_are(lambda v: np.stack([v, v], -1)), PREPARE, 3, ("three-dimensional",)),
-    Case("every image", every_image_empty, PREPARE, 65, ("Every image",)),
+    Case("every image", every_image_empty, PREPARE, 65, ("None of the 25 images",)),
     # train
     Case(
         "train: no CAPS", removed("caps/subjects", "caps/tensor_extraction"), TRAIN, 65, ("caps",)
