@@ -452,3 +452,25 @@ def test_there_is_no_gpu_to_be_had_by_wishing(prepared_once, config_of, tmp_path
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError, match="--no-gpu"):
         train(config_of(prepared_once, compute={"gpu": True}), tmp_path / "maps")
+
+
+def test_a_batch_of_one_image_that_is_too_small_to_normalize_is_refused_at_once(
+    prepared, config_of, tmp_path
+):
+    """Behind five poolings an image of 16 voxels is a single one, whose variance is undefined."""
+    from clinicadl import PrepareConfig, prepare_data
+    from clinicadl.layouts import images
+
+    rng = np.random.default_rng(0)
+    for path in prepared.glob("subjects/*/*/custom/*.nii.gz"):
+        images.write(path, rng.random((16, 16, 16), dtype=np.float32), affine=np.eye(4))
+    suffix = {"name": "custom", "custom_suffix": "desc-Tiny_T1w.nii.gz"}
+    prepare_data(
+        PrepareConfig(caps_directory=prepared, preprocessing=suffix, extract_json="tiny", n_proc=1)
+    )
+    n_train = len(pd.read_csv(prepared / "split/2_fold/split-0/train.tsv", sep="\t"))
+    with pytest.raises(UsageError, match="--batch_size"):
+        train(config_of(prepared, optimization={"batch_size": n_train - 1}), tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+    train(config_of(prepared, optimization={"batch_size": 2 * n_train}), tmp_path / "maps")
+    assert (tmp_path / "maps/split-0/best-loss").is_dir()

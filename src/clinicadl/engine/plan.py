@@ -103,9 +103,7 @@ def plan(config: ExperimentConfig) -> Plan:
         _check_classes(planned, config.task.label)
     stored = prepared(config.data.caps_directory, extraction, everyone)
     task: Task = config.task.build(codes)
-    with torch.device("meta"):
-        # Costs no memory and draws nothing: an input that the network cannot take is refused here.
-        config.network.build(stored.shape, task.n_outputs)
+    _check_network(config, planned, stored.shape, task.n_outputs)
     ancestry = transfer.ancestry(config, [one.number for one in planned])
     held_out = splits.test_tables(config.data.tsv_directory)
     verdict = check.training(
@@ -216,6 +214,27 @@ def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
                 "The network would be fitted on one class", where=f"split {one.number}, train",
                 found=listed(found), fix=f"Split again, stratified by {label}",
             )  # fmt: skip
+
+
+def _check_network(
+    config: ExperimentConfig, planned: Sequence[SplitPlan], shape: tuple[int, ...], n_outputs: int
+) -> None:
+    """Refuse images that the network cannot take, alone or as the rest of an epoch."""
+    with torch.device("meta"):
+        # Costs no memory and draws nothing.
+        network = config.network.build(shape, n_outputs)
+        alone = torch.empty(1, *shape)
+    batch_size = config.optimization.batch_size
+    lonely = [one.number for one in planned if len(one.train) % batch_size == 1 or batch_size == 1]
+    try:
+        network.train()(alone)
+    except ValueError as error:
+        if lonely:
+            raise UsageError(
+                "The network cannot normalize a batch that holds one such small image",
+                where=f"train of split {listed(lonely)}", found=f"--batch_size {batch_size}",
+                fix="Choose another --batch_size, so that the last batch holds two or more",
+            ) from error  # fmt: skip
 
 
 def _sessions(one: SplitPlan) -> TrainingSplit:

@@ -73,6 +73,8 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     old = path.with_name(f"{TEMPORARY}{os.getpid()}-old-{path.name}")
     with writing(path):
+        # A leftover of a killed process that had the number of this one is in nobody's way.
+        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
             yield temporary

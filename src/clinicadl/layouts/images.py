@@ -188,7 +188,9 @@ def write(
     header
         Header whose units, codes and descriptions are kept; type and scaling follow ``voxels``.
     """
-    image: Any = nib.Nifti1Image(voxels, affine, header)  # type: ignore[no-untyped-call]
+    # NIfTI-2 stays NIfTI-2: its affine has more digits.
+    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    image = kind(voxels, affine, header)
     image.header.set_data_dtype(voxels.dtype)
     image.header.set_slope_inter(1, 0)
     content = image.to_bytes()

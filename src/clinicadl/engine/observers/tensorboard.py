@@ -32,8 +32,8 @@ class TensorBoardLog:
         for part in names.OWN_GROUPS:
             folder = names.tensorboard(event.maps, event.split, part)
             # The writer works in the background: what it had not written when the run was killed is
-            # lost. So a resumed run voids all that is there and says its history again, in a file of
-            # its own (the default name changes once a second only).
+            # lost. So a resumed run voids all that is there and says its history again, in a file
+            # of its own (the default name changes once a second only).
             self._writers[part] = SummaryWriter(
                 str(folder),
                 purge_step=0 if folder.exists() else None,
