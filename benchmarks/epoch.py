@@ -53,6 +53,7 @@ def measured(folder: Path, epochs: int, batch_size: int, n_proc: int) -> dict[st
     from clinicadl.data.dataset import Sample
     from clinicadl.engine import loop
     from clinicadl.engine.devices import memory
+    from clinicadl.engine.events import Evaluated, SplitStarted
     from clinicadl.engine.one_split import _begin, _training
     from clinicadl.engine.plan import plan
     from clinicadl.engine.train import train
@@ -73,9 +74,7 @@ def measured(folder: Path, epochs: int, batch_size: int, n_proc: int) -> dict[st
         stamps = []
 
         def watch(event) -> None:
-            if hasattr(event, "row"):
-                stamps.append(time.perf_counter())
-            elif hasattr(event, "first_epoch"):
+            if isinstance(event, Evaluated | SplitStarted):
                 stamps.append(time.perf_counter())
 
         train(config, Path(output) / "maps", observers=[watch])

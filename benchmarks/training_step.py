@@ -1,6 +1,6 @@
 """A training step of Conv5_FC3 on a volume of full size: ours against plain PyTorch.
 
-Each side runs in a process of its own, since the allocator's settings belong to a process. The floor
+Each side runs in a process of its own, since the settings of the allocator belong to one. The floor
 is what a person would write: the same layers from torch.nn, contiguous tensors, the allocator as it
 comes. Ours is the engine's own network, device, memory setting, loss and optimizer.
 """

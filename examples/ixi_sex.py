@@ -1,4 +1,4 @@
-"""Classify sex on 121 real brains, beside baselines, through the commands that a user would type."""
+"""Classify sex on real brains, beside baselines, through the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from clinicadl.data import tensors
@@ -55,7 +55,7 @@ def voxels(caps: Path, table: pd.DataFrame) -> np.ndarray:
     return np.stack(rows)
 
 
-def ridge():
+def ridge() -> Pipeline:
     """Return the baseline: linear, all voxels, its penalty chosen on the training participants."""
     return make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(2, 7, 11)))
 

@@ -1,7 +1,10 @@
 """Many images: order, processes and outcomes."""
 
 import os
+import select
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -67,3 +70,33 @@ def test_work_stops_when_the_reader_stops(tmp_path):
     next(reader)
     reader.close()
     assert len(list(tmp_path.iterdir())) < 400
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom clinicadl.work import outcomes\n"
+        "def mark(path):\n"
+        "    import os\n"
+        "    Path(path, str(os.getpid())).touch()\n"
+        "    time.sleep(0.02)\n"
+        "for number, _ in enumerate(outcomes(mark, [sys.argv[1]] * 999, n_proc=2)):\n"
+        "    print(number, flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert any("5" in line for line in parent.stdout)
+        parent.kill()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(workers) == 2
+    assert all(ends(worker) for worker in workers)
+
+
+def ends(process: int) -> bool:
+    """Wait until a process has ended, at most ten seconds."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return True
+    ended, _, _ = select.select([handle], [], [], 10)
+    os.close(handle)
+    return bool(ended)

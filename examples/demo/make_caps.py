@@ -33,19 +33,19 @@ SESSIONS = {"ses-M000": 0.0, "ses-M012": 1.0}
 
 HIPPOCAMPI_MM = ((-26.0, -21.0, -14.0), (26.0, -21.0, -14.0))
 RADIUS_MM = 9.0
-ATROPHY = (0.4, 0.9)
+ATROPHY = (0.05, 0.9)
 """Least and greatest share of the tissue that is lost at the centre, at the first session."""
 YEARLY_LOSS = 0.05
 """Share of the tissue that is lost in a year."""
-CSF = 0.28
-"""Intensity of the ventricles of the template, whose greatest is 1."""
+CSF = 0.15
+"""Intensity that takes the place of lost tissue; the greatest of the template is 1."""
 
 DEFORMATION_MM = 1.5
 """Root mean square of the displacement."""
-DEFORMATION_WIDTH_MM = 20.0
-FIELD = 0.05
+DEFORMATION_WIDTH_MM = 30.0
+FIELD = 0.03
 FIELD_WIDTH_MM = 40.0
-NOISE = 0.045
+NOISE = 0.025
 WHITE = 230
 """Stored value of the greatest intensity of the template; brighter voxels have room up to 255."""
 

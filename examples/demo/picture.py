@@ -1,4 +1,4 @@
-"""Draw what a training learnt: its curves, and a few brains of the test set with the predictions."""
+"""Draw what a training learnt: its curves, and a few brains with what was said of them."""
 
 from __future__ import annotations
 
@@ -237,7 +237,8 @@ def _draw_brains(
     area.supxlabel(
         f"Coronal, {position}; radiological: the participant's right (R) is on the left. "
         "Yellow: where tissue was taken away.\n"
-        "Tissue lost: the known share at the centre. Blue, full frame and ✓: right; orange, dashed frame and ✗: wrong.",
+        "Tissue lost: the known share at the centre. "
+        "Blue, full frame and ✓: right; orange, dashed frame and ✗: wrong.",
         fontsize=8.5,
     )
 
@@ -257,9 +258,9 @@ def _draw_brain(ax: Any, voxels: NDArray[np.float32], plane: Plane, row: dict[st
     ax.grid(visible=False)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
-        spine.set(
-            visible=True, color=colour, linewidth=3, linestyle="-" if is_right else (0, (2, 1.2))
-        )
+        # Other ends than flat ones would fill the gaps between the dashes.
+        spine.set(visible=True, color=colour, linewidth=3.5, capstyle="butt")
+        spine.set_linestyle("-" if is_right else (0, (3, 1.5)))
     for letter, across in (("R", 0.03), ("L", 0.97)):
         ax.text(across, 0.97, letter, transform=ax.transAxes, color="white", va="top",
                 ha="left" if letter == "R" else "right", fontsize=8)  # fmt: skip

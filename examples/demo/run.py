@@ -37,7 +37,7 @@ def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
     tables = caps / "split"
     shuffle = ["--shuffle-labels"] if labels_shuffled else []
     commands: list[list[object]] = [
-        ["python", scripts / "make_caps.py", caps, *shuffle],
+        ["python", scripts / "make_caps.py", caps, "--seed", "2026", *shuffle],
         ["clinicadl", "tsvtools", "split", caps / "labels.tsv",
          "--subset_name", GROUP, "--n_test", N_TEST],
         ["clinicadl", "tsvtools", "kfold", tables / "train.tsv", "--n_splits", N_SPLITS],
@@ -45,7 +45,7 @@ def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
          "--custom_suffix", make_caps.SUFFIX, "--extract_json", "demo"],
         ["clinicadl", "train", "classification",
          caps, "demo", tables / f"{N_SPLITS}_fold", maps,
-         "--n_splits", N_SPLITS, "--split", *TRAINED, "--learning_rate", "3e-4", "--epochs", "20",
+         "--n_splits", N_SPLITS, "--split", *TRAINED, "--batch_size", "4", "--epochs", "25",
          "--selection_metrics", *SELECTION, "--seed", "0"],
         ["clinicadl", "predict", maps, GROUP, "--caps_directory", caps,
          "--participants_tsv", tables / f"{GROUP}_baseline.tsv"],

@@ -205,9 +205,23 @@ def test_only_what_holds_something_exists_already(tmp_path):
         assert refusal.value.exit_code == 73
 
 
-def test_a_name_that_is_too_long_is_an_output_that_cannot_be_written(tmp_path):
+@pytest.mark.parametrize("refuse", [files.refuse_existing, files.refuse_unwritable])
+def test_a_name_that_is_too_long_is_an_output_that_cannot_be_written(tmp_path, refuse):
     with pytest.raises(OutputError, match="too long"):
-        files.refuse_existing(tmp_path / ("a" * 300))
+        refuse(tmp_path / ("a" * 300))
+
+
+def test_a_name_that_is_not_refused_can_be_written(tmp_path):
+    longest = 0
+    for length in range(200, 256):
+        path = tmp_path / ("a" * length)
+        try:
+            files.refuse_unwritable(path)
+        except OutputError:
+            continue
+        files.write_text(path, "content")
+        longest = length
+    assert 230 < longest < 255
 
 
 def test_a_folder_must_be_there_be_one_and_be_open(tmp_path, open_folder):
@@ -275,6 +289,13 @@ def test_no_name_at_all_leads_out_of_its_folder(parts):
     except InvalidDataError:
         return
     assert os.path.normpath(path).startswith("/somewhere/home/")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "../a", "a/", "a\0"])
+def test_a_path_for_a_name_is_refused(tmp_path, name):
+    assert files.below(tmp_path, "a", "b..c") == tmp_path / "a" / "b..c"
+    with pytest.raises(InvalidDataError, match="leads out of its folder"):
+        files.below(tmp_path, "a", name)
 
 
 def test_the_hash_is_that_of_the_standard_library(tmp_path):

@@ -34,7 +34,7 @@ def voxels(kind: str = "i2", shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 def nifti(
     values: np.ndarray, *, version: int = 1, order: str = "<", scaling: tuple[float, float] = (1, 0)
 ) -> bytes:
-    """Return a NIfTI file as nibabel makes it, with a slope and an intercept put into its header."""
+    """Return a NIfTI file of nibabel, with a slope and an intercept put into its header."""
     header = (nib.Nifti1Header if version == 1 else nib.Nifti2Header)(endianness=order)
     header.set_data_dtype(values.dtype.newbyteorder(order))
     kind = nib.Nifti1Image if version == 1 else nib.Nifti2Image
@@ -282,9 +282,8 @@ def test_what_is_written_is_read_by_nibabel_with_its_geometry(tmp_path, name, ki
 
 @pytest.mark.parametrize(("version", "order"), [(1, "<"), (1, ">"), (2, "<"), (2, ">")])
 def test_header_and_affine_survive_reading_and_writing(tmp_path, version, order):
-    source = nib.load(
-        _stored(tmp_path / "source.nii", nifti(voxels(), version=version, order=order))
-    )
+    content = nifti(voxels(), version=version, order=order)
+    source = nib.load(_stored(tmp_path / "source.nii", content))
     source.header["descrip"] = b"made by hand"
     source.header["pixdim"][4] = 2.5
     source.header.set_xyzt_units("mm", "sec")
@@ -295,6 +294,7 @@ def test_header_and_affine_survive_reading_and_writing(tmp_path, version, order)
     halved = image.voxels[::2, ::2, ::2] / 3
     images.write(tmp_path / "a.nii.gz", halved, affine=image.affine, header=image.header)
     found = nib.load(tmp_path / "a.nii.gz")
+    assert type(found) is type(nib.load(given))
     assert np.array_equal(found.affine, nib.load(given).affine)
     assert np.array_equal(found.get_fdata(dtype=np.float32), halved)
     assert bytes(found.header["descrip"].item()) == b"made by hand"

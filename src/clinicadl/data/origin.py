@@ -65,8 +65,9 @@ def _origin(content: dict[str, Any]) -> Origin | None:
         return None
     texts = isinstance(origin.source, str) and isinstance(origin.sha256, str)
     numbers = isinstance(origin.n_bytes, int) and isinstance(origin.mtime_ns, int)
-    possible = min(shape, default=0) >= 1 and prod(shape) <= tensors.MAX_VOXELS
-    return origin if texts and numbers and possible else None
+    sizes = min(shape, default=0) >= 1 and prod(shape) <= tensors.MAX_VOXELS
+    square = [len(row) for row in affine] == [4, 4, 4, 4]
+    return origin if texts and numbers and sizes and square else None
 
 
 def of(found: ImageTensor) -> Origin | None:

@@ -219,7 +219,13 @@ def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
 def _check_network(
     config: ExperimentConfig, planned: Sequence[SplitPlan], shape: tuple[int, ...], n_outputs: int
 ) -> None:
-    """Refuse images that the network cannot take, alone or as the rest of an epoch."""
+    """Refuse images that the network cannot take, alone or as the rest of an epoch.
+
+    Raises
+    ------
+    UsageError
+        The network has another number of axes, or a batch holds one image too small to normalize.
+    """
     with torch.device("meta"):
         # Costs no memory and draws nothing.
         network = config.network.build(shape, n_outputs)

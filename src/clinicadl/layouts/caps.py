@@ -20,7 +20,14 @@ from clinicadl.errors import (
     UsageError,
     listed,
 )
-from clinicadl.layouts.files import existing_folder, inside, read_json, write_json, writing
+from clinicadl.layouts.files import (
+    below,
+    existing_folder,
+    inside,
+    read_json,
+    write_json,
+    writing,
+)
 from clinicadl.layouts.images import SUFFIXES, stem
 
 logger = logging.getLogger(__name__)
@@ -144,12 +151,12 @@ def index(
     """
     check(caps)
     wanted = re.compile(fnmatch.translate(pattern(preprocessing)), re.IGNORECASE)
-    below = "" if isinstance(preprocessing, Custom) else folder(preprocessing)
+    where = "" if isinstance(preprocessing, Custom) else folder(preprocessing)
     looked_at = None if only is None else set(only)
     found: dict[Session, list[Path]] = {}
     for participant, session, home in _sessions(caps):
         if looked_at is None or (participant, session) in looked_at:
-            names = [name for name in _files_below(home, below) if wanted.match(name)]
+            names = [name for name in _files_below(home, where) if wanted.match(name)]
             if names:
                 found[participant, session] = [Path(home, name) for name in names]
     several = sorted(key for key, paths in found.items() if len(paths) > 1)
@@ -198,9 +205,9 @@ def _entries(home: str) -> list[os.DirEntry[str]]:
         ) from error  # fmt: skip
 
 
-def _files_below(home: str, below: str) -> Iterator[str]:
+def _files_below(home: str, where: str) -> Iterator[str]:
     """Yield the images below one folder of a session, as paths relative to the session."""
-    return _files(f"{home}/{below}", f"{below}/") if below else _files(home, "")
+    return _files(f"{home}/{where}", f"{where}/") if where else _files(home, "")
 
 
 def _files(home: str, prefix: str) -> Iterator[str]:
@@ -281,7 +288,8 @@ def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> Image
     InvalidDataError
         A name leads out of the CAPS.
     """
-    path = inside(
+    # Links are followed, as they are to the image: a CAPS may be made of links into another.
+    path = below(
         caps / SUBJECTS, image.participant, image.session, TENSORS, "image_based",
         tensor_folder(preprocessing), f"{stem(image.path)}.pt",
     )  # fmt: skip
@@ -303,10 +311,10 @@ def index_tensors(
     check(caps)
     image_name = fnmatch.translate(pattern(preprocessing).rpartition("/")[2])
     wanted = re.compile(image_name, re.IGNORECASE)
-    below = Path(TENSORS, "image_based", tensor_folder(preprocessing))
+    folder_name = tensor_folder(preprocessing)
     found: dict[Session, ImageTensor] = {}
     for participant, session in sessions:
-        home = inside(caps / SUBJECTS, participant, session) / below
+        home = below(caps / SUBJECTS, participant, session, TENSORS, "image_based", folder_name)
         names = [one.name for one in _entries(str(home)) if _is_tensor_of(wanted, one.name)]
         if len(names) > 1:
             raise InvalidDataError(

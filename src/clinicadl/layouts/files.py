@@ -39,7 +39,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     OutputError
         The place cannot be written: no permission, no space, or a file where a folder should be.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -70,7 +70,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     if not overwrite:
         refuse_existing(path)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     old = path.with_name(f"{TEMPORARY}{os.getpid()}-old-{path.name}")
     with writing(path):
         # A leftover of a killed process that had the number of this one is in nobody's way.
@@ -86,6 +86,10 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 old.rename(path)
             for leftover in (temporary, old):
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
 
 
 @contextmanager
@@ -155,13 +159,17 @@ def refuse_unwritable(path: Path) -> None:
     Raises
     ------
     OutputError
-        The nearest existing folder above ``path`` is no folder, or forbids writing.
+        The nearest existing folder above ``path`` is no folder, or forbids writing, or the name is
+        too long for it.
     """
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
         refuse_writing(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
     if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
         refuse_writing(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    longest = os.pathconf(above, "PC_NAME_MAX")
+    if len(os.fsencode(_temporary(path).name)) > longest:
+        refuse_writing(path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
 
 
 def existing_folder(path: Path, meaning: str) -> Path:
@@ -236,6 +244,23 @@ def inside(folder: Path, *parts: str) -> Path:
             fix="Use names without '..' and without a leading '/'",
         )  # fmt: skip
     return joined
+
+
+def below(folder: Path, *names: str) -> Path:
+    """Return ``folder`` joined with names, each of one folder or file; nothing is looked up.
+
+    Raises
+    ------
+    InvalidDataError
+        A name is none, or holds a path.
+    """
+    wrong = [name for name in names if name in ("", ".", "..") or "/" in name or "\0" in name]
+    if wrong:
+        raise InvalidDataError(
+            "A name leads out of its folder", where=folder, found=wrong[0],
+            fix="Use names without '..' and without '/'",
+        )  # fmt: skip
+    return folder.joinpath(*names)
 
 
 def sha256(path: Path) -> str:

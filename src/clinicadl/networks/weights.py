@@ -59,8 +59,9 @@ def write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
     names = sorted(state, key=lambda name: (-state[name].element_size(), name))
     tensors = {name: state[name].detach().cpu().contiguous() for name in names}
     header = _header(tensors, {FACTS: text, CHECKSUM: str(_checksum(text, tensors))})
-    # By hand and not by safetensors' own writer: that one leaves a file under a name of its own
-    # when it is killed, and hides from us whether the disk was full.
+    # By hand and not by safetensors' own writers: the one leaves a file under a name of its own
+    # when it is killed, and hides from us whether the disk was full; the other makes a second copy
+    # of all weights in memory. The tests read what stands here with the library.
     with whole_file(path) as temporary, temporary.open("wb") as stored:
         stored.write(len(header).to_bytes(8, "little") + header)
         for tensor in tensors.values():

@@ -1,0 +1,175 @@
+"""``clinicadl prepare-data image``: what it says, what it writes, how it ends."""
+
+import json
+import shutil
+import tomllib
+
+import pytest
+import torch
+
+SUFFIX = "desc-Tiny_T1w.nii.gz"
+CUSTOM = ("custom", "--custom_suffix", SUFFIX, "-np", "1")
+
+
+@pytest.fixture
+def caps(prepared):
+    """A CAPS without tensors."""
+    for folder in prepared.glob("subjects/*/*/deeplearning_prepare_data"):
+        shutil.rmtree(folder)
+    shutil.rmtree(prepared / "tensor_extraction")
+    return prepared
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("group", ["prepare-data", "prepare_data", "extract"])
+def test_tensors_and_their_description_are_written(caps, invoke, prepared_once, group):
+    code, said, shown = invoke(group, "image", caps, *CUSTOM, "-ej", "tiny")
+    assert code == 0
+    assert "25 tensors written, 0 were there already" in said
+    assert f"extraction JSON: {caps / 'tensor_extraction' / 'tiny.json'}" in said
+    assert "prepare-data: 25/25" in shown
+    for tensor in prepared_once.rglob("*.pt"):
+        ours = caps / tensor.relative_to(prepared_once)
+        assert ours.read_bytes() == tensor.read_bytes()
+        assert torch.load(ours).shape == (1, 18, 20, 17)
+
+
+def test_the_command_and_the_function_describe_the_same(caps, invoke, prepared_once):
+    invoke("prepare-data", "image", caps, *CUSTOM, "--extract_json", "tiny.json")
+    ours, theirs = (folder / "tensor_extraction/tiny.json" for folder in (caps, prepared_once))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_second_run_says_that_all_was_there(prepared, invoke):
+    before = files(prepared)
+    code, said, _ = invoke("prepare-data", "image", prepared, *CUSTOM, "-ej", "tiny")
+    assert code == 0
+    assert "0 tensors written, 25 were there already" in said
+    assert files(prepared) == before
+
+
+def test_a_dry_run_says_everything_and_writes_nothing(caps, invoke):
+    before = files(caps)
+    code, said, _ = invoke("prepare-data", "image", caps, *CUSTOM, "-ej", "tiny", "--dry-run")
+    assert code == 0
+    assert files(caps) == before
+    written = [line for line in said.splitlines() if line.startswith("# would write: ")]
+    assert len(written) == 26
+    assert written[-1].endswith("tiny.json")
+    code, _, _ = invoke("prepare-data", "image", caps, *CUSTOM, "-ej", "tiny")
+    assert code == 0
+    for line in written:
+        path = line.removeprefix("# would write: ")
+        assert path.endswith((".pt", ".json"))
+        assert any(str(found) == path for found in files(caps))
+    settings = tomllib.loads(said)
+    assert settings["preprocessing"] == {"name": "custom", "custom_suffix": SUFFIX}
+    assert settings["n_proc"] == 1
+
+
+def test_a_dry_run_tells_what_is_there_already(prepared, invoke):
+    next(prepared.rglob("*.pt")).unlink()
+    _, said, _ = invoke("prepare-data", "image", prepared, *CUSTOM, "-ej", "tiny", "--dry-run")
+    assert said.count("# there already: ") == 24
+    assert said.count("# would read: ") == 1
+    assert "tiny.json (there already)" in said
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])
+def test_what_is_refused_is_refused_in_both(caps, invoke, dry):
+    (caps / "tensor_extraction").mkdir()
+    (caps / "tensor_extraction" / "tiny.json").write_text('{"mode": "patch"}')
+    before = files(caps)
+    code, said, shown = invoke("prepare-data", "image", caps, *CUSTOM, "-ej", "tiny", *dry)
+    assert code == 73
+    assert "tiny.json" in shown
+    assert said == ""
+    assert files(caps) == before
+
+
+@pytest.mark.parametrize("n_proc", ["1", "2"])
+def test_a_bad_image_is_said_listed_and_told_by_the_exit_code(caps, invoke, n_proc):
+    image = caps / f"subjects/sub-T003/ses-M000/custom/sub-T003_ses-M000_{SUFFIX}"
+    image.write_bytes(image.read_bytes()[:200])
+    table = caps / "tensor_extraction" / "tiny_failed.tsv"
+    code, said, shown = invoke(
+        "prepare-data", "image", caps, *CUSTOM[:3], "-np", n_proc, "-ej", "tiny"
+    )
+    assert code == 3
+    assert "24 tensors written" in said
+    assert "extraction JSON: " in said
+    assert f"skipped: The image is truncated or damaged in {image}" in shown
+    assert str(table) in shown.splitlines()[-1]
+    header, row = table.read_text().splitlines()
+    assert header == "participant_id\tsession_id\treason"
+    assert row.startswith("sub-T003\tses-M000\tThe image is truncated")
+
+
+def test_no_image_at_all_is_invalid_data(caps, invoke):
+    for image in caps.rglob("*.nii.gz"):
+        image.write_bytes(b"")
+    code, said, shown = invoke("prepare-data", "image", caps, *CUSTOM, "-ej", "tiny")
+    assert code == 65
+    assert "0 tensors written" in said
+    assert "extraction JSON" not in said
+    assert "None of the 25 images" in shown
+    assert not (caps / "tensor_extraction" / "tiny.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (("t1-extensive",), 2, "is not one of"),
+        ((), 2, "Missing argument 'MODALITY'"),
+        (("custom",), 2, "--custom_suffix"),
+        (("custom", "-cn", ""), 2, "--custom_suffix"),
+        (("custom", "-cn", "*"), 2, "--custom_suffix"),
+        (("pet-linear", "--tracer", "18FFDG"), 2, "--suvr_reference_region"),
+        (("pet-linear", "-suvr", "pons"), 2, "--tracer"),
+        (("pet-linear", "--tracer", "18FFDG", "-suvr", "pins"), 2, "pons"),
+        (("t1-linear", "--tracer", "18FFDG"), 2, "belongs to pet-linear"),
+        (("t1-linear",), 66, "no image of t1-linear"),
+        (("custom", "-cn", SUFFIX, "-tsv", "absent.tsv"), 66, "absent.tsv"),
+        (("custom", "-cn", SUFFIX, "-ej", "../out"), 65, "leads out"),
+        (("custom", "-cn", SUFFIX, "-np", "0"), 2, "-np"),
+    ],
+)
+def test_a_wrong_command_is_refused_before_anything_is_written(
+    caps, invoke, words, code, complaint
+):
+    before = files(caps)
+    found, _, shown = invoke("prepare-data", "image", caps, *words)
+    assert found == code
+    assert complaint in shown
+    assert "Traceback" not in shown
+    assert files(caps) == before
+
+
+@pytest.mark.parametrize("flag", ["-tsv", "--subjects_sessions_tsv", "--participants-tsv"])
+def test_a_table_chooses_the_sessions(caps, invoke, tmp_path, flag):
+    table = tmp_path / "table.tsv"
+    table.write_text("participant_id\tsession_id\nsub-T000\tses-M012\nsub-T001\tses-M000\n")
+    code, said, _ = invoke("prepare-data", "image", caps, *CUSTOM, flag, table, "-ej", "two")
+    assert code == 0
+    assert "2 tensors written" in said
+    names = sorted(path.name for path in caps.rglob("*.pt"))
+    stem = SUFFIX.removesuffix(".nii.gz")
+    assert names == [f"sub-T000_ses-M012_{stem}.pt", f"sub-T001_ses-M000_{stem}.pt"]
+    content = json.loads((caps / "tensor_extraction" / "two.json").read_text())
+    assert content["custom_suffix"] == SUFFIX
+
+
+def test_the_help_names_every_preprocessing_and_the_group_its_commands(invoke):
+    from clinicadl.config.preprocessing import PREPROCESSINGS
+
+    code, said, _ = invoke("prepare-data", "image", "--help")
+    assert code == 0
+    joined = "".join(said.split())
+    for name in PREPROCESSINGS:
+        assert name in joined
+    assert "CAPS_DIRECTORY MODALITY" in said
+    _, said, _ = invoke("prepare-data", "--help")
+    assert "image" in said

@@ -1,0 +1,506 @@
+"""CAPS: which images are found, which are refused, where tensors lie, what extraction JSONs say."""
+
+import fnmatch
+import json
+import logging
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, PetLinear, T1Linear
+from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
+from clinicadl.layouts import caps
+from clinicadl.layouts.caps import StoredImage
+from clinicadl.layouts.files import TEMPORARY
+
+SPACE = "space-MNI152NLin2009cSym"
+T1 = f"{SPACE}_desc-Crop_res-1x1x1_T1w.nii.gz"
+
+# A row without an example here fails by KeyError.
+EXAMPLES = {
+    "t1-linear": (PREPROCESSINGS["t1-linear"](), f"t1_linear/{{}}_{T1}"),
+    "flair-linear": (
+        PREPROCESSINGS["flair-linear"](),
+        f"flair_linear/{{}}_{SPACE}_desc-Crop_res-1x1x1_flair.nii.gz",
+    ),
+    "t2-linear": (
+        PREPROCESSINGS["t2-linear"](),
+        f"t2_linear/{{}}_{SPACE}_desc-Crop_res-1x1x1_T2w.nii.gz",
+    ),
+    "pet-linear": (
+        PREPROCESSINGS["pet-linear"](tracer="18FFDG", suvr_reference_region="cerebellumPons2"),
+        f"pet_linear/{{}}_trc-18FFDG_{SPACE}_desc-Crop_res-1x1x1_suvr-cerebellumPons2_pet.nii.gz",
+    ),
+    "t1-volume": (
+        PREPROCESSINGS["t1-volume"](),
+        "t1/spm/segmentation/normalized_space/"
+        "{}_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii.gz",
+    ),
+    "custom": (PREPROCESSINGS["custom"](custom_suffix="Tiny_T1w.nii.gz"), "any/{}_Tiny_T1w.nii.gz"),
+}
+rows = pytest.mark.parametrize("name", PREPROCESSINGS)
+
+
+def put(folder: Path, below: str, participant: str = "sub-01", session: str = "ses-M000") -> Path:
+    """Write an empty image; ``{}`` in its name stands for participant and session."""
+    path = folder / "subjects" / participant / session / below.format(f"{participant}_{session}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+@rows
+def test_the_image_of_each_preprocessing_is_found(tmp_path, name):
+    row, below = EXAMPLES[name]
+    path = put(tmp_path, below)
+    for other, (_, elsewhere) in EXAMPLES.items():
+        if other != name:
+            put(tmp_path, elsewhere)
+    put(tmp_path, "t1_linear/{}_T1w.nii.gz")
+    assert caps.index(tmp_path, row) == {
+        ("sub-01", "ses-M000"): StoredImage("sub-01", "ses-M000", path)
+    }
+
+
+@pytest.mark.parametrize("name", ["t1-linear", "flair-linear", "t2-linear"])
+def test_cropped_and_uncropped_images_are_told_apart(tmp_path, name):
+    below = EXAMPLES[name][1]
+    cropped = put(tmp_path, below)
+    uncropped = put(tmp_path, below.replace("_desc-Crop", ""))
+    row = PREPROCESSINGS[name]
+    assert [image.path for image in caps.index(tmp_path, row()).values()] == [cropped]
+    found = caps.index(tmp_path, row(use_uncropped_image=True))
+    assert [image.path for image in found.values()] == [uncropped]
+
+
+def test_tracers_and_regions_are_told_apart(tmp_path):
+    below = EXAMPLES["pet-linear"][1]
+    put(tmp_path, below.replace("18FFDG", "18FAV45"))
+    put(tmp_path, below.replace("cerebellumPons2", "cerebellumPons"))
+    fdg = put(tmp_path, below)
+    found = caps.index(tmp_path, EXAMPLES["pet-linear"][0])
+    assert [image.path for image in found.values()] == [fdg]
+    absent = PetLinear(tracer="18FFDG", suvr_reference_region="pons")
+    assert caps.index(tmp_path, absent) == {}
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        f"t1_linear/{{}}_T1w_{T1}",
+        f"t1_linear/{{}}_{T1}".removesuffix(".gz"),
+        f"t1_linear/{{}}_{T1}".replace("T1w.nii.gz", "t1W.NII.GZ"),
+        f"t1_linear/deeper/{{}}_{T1}",
+    ],
+    ids=["older name", "not compressed", "other case", "deeper"],
+)
+def test_spellings_of_the_wild_are_found(tmp_path, below):
+    path = put(tmp_path, below)
+    assert caps.index(tmp_path, T1Linear())["sub-01", "ses-M000"].path == path
+
+
+def test_what_is_no_image_of_a_session_is_left_alone(tmp_path):
+    path = put(tmp_path, f"t1_linear/{{}}_{T1}")
+    put(tmp_path, f"t1_linear/.{{}}_{T1}")
+    put(tmp_path, f"t1_linear/._{{}}_{T1}")
+    put(tmp_path, f"t1_linear/{TEMPORARY}12-{{}}_{T1}")
+    put(tmp_path, f"t1_linear/{{}}_{T1}.md5")
+    put(tmp_path, f"deeplearning_prepare_data/image_based/t1_linear/{{}}_{T1}")
+    put(tmp_path, f"t1_linear/{{}}_{T1}", participant="group-1")
+    put(tmp_path, f"t1_linear/{{}}_{T1}", session="long-M000M012")
+    (tmp_path / "subjects" / "sub-02.tsv").touch()
+    (tmp_path / "subjects" / "sub-01" / "ses-M000.tsv").touch()
+    assert [image.path for image in caps.index(tmp_path, T1Linear()).values()] == [path]
+    suffix = Custom(custom_suffix="T1w.nii.gz")
+    assert [image.path for image in caps.index(tmp_path, suffix).values()] == [path]
+
+
+words = st.sampled_from(["desc-Crop", "res-1x1x1", SPACE, "T1w", "run-1", "x", "deeplearning"])
+file_names = st.lists(words, min_size=1, max_size=5).map("_".join)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["t1_linear", "t1_linear/deeper", "custom", "."]),
+            file_names,
+            st.sampled_from([".nii.gz", ".nii", ".json"]),
+        ),
+        max_size=6,
+    )
+)
+def test_the_index_finds_what_a_glob_finds(drawn):
+    row = T1Linear()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = {put(folder, f"{below}/{stem}{end}") for below, stem, end in drawn}
+        home = folder / "subjects" / "sub-01" / "ses-M000"
+        glob = f"t1_linear/*{SPACE}_desc-Crop_res-1x1x1_T1w.nii*"
+        expected = {
+            path for path in paths
+            if fnmatch.fnmatchcase(path.relative_to(home).as_posix(), glob)
+        }  # fmt: skip
+        (folder / "subjects").mkdir(exist_ok=True)
+        try:
+            found = {image.path for image in caps.index(folder, row).values()}
+        except InvalidDataError:
+            assert len(expected) > 1
+        else:
+            assert found <= expected
+            assert len(found) == bool(expected)
+
+
+def test_the_index_is_sorted_and_holds_every_session(tmp_path):
+    sessions = [(f"sub-{n:02d}", f"ses-M{m:03d}") for n in (3, 1, 2) for m in (12, 0)]
+    for participant, session in sessions:
+        put(tmp_path, f"t1_linear/{{}}_{T1}", participant, session)
+    assert list(caps.index(tmp_path, T1Linear())) == sorted(sessions)
+    some = sessions[1:3]
+    assert list(caps.index(tmp_path, T1Linear(), only=some)) == sorted(some)
+    assert caps.index(tmp_path, T1Linear(), only=[]) == {}
+
+
+def test_every_session_is_known_with_or_without_an_image(tmp_path):
+    put(tmp_path, f"t1_linear/{{}}_{T1}", "sub-02")
+    (tmp_path / "subjects" / "sub-01" / "ses-M012").mkdir(parents=True)
+    (tmp_path / "subjects" / "sub-03").mkdir()
+    assert caps.sessions(tmp_path) == [("sub-01", "ses-M012"), ("sub-02", "ses-M000")]
+
+
+def test_an_empty_caps_is_one(tmp_path):
+    assert caps.check(tmp_path) == tmp_path
+    assert caps.index(tmp_path, T1Linear()) == {}
+    (tmp_path / "subjects").mkdir()
+    assert caps.index(tmp_path, T1Linear()) == {}
+    assert caps.sessions(tmp_path) == []
+
+
+@pytest.mark.parametrize("with_subjects", [True, False])
+def test_a_bids_data_set_given_for_a_caps_is_said_to_be_one(tmp_path, with_subjects):
+    (tmp_path / "sub-01" / "ses-M000" / "anat").mkdir(parents=True)
+    if with_subjects:
+        (tmp_path / "subjects").mkdir()
+    with pytest.raises(InvalidDataError, match="BIDS data set, not a CAPS") as refusal:
+        caps.index(tmp_path, T1Linear())
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_a_folder_of_something_else_is_no_caps(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InvalidDataError, match="no folder named subjects"):
+        caps.check(tmp_path)
+    with pytest.raises(MissingInputError, match="does not exist"):
+        caps.check(tmp_path / "absent")
+
+
+def test_the_last_of_several_runs_is_taken_and_said_once(tmp_path, caplog):
+    for session in ("ses-M000", "ses-M012"):
+        for run in ("_run-2", "_run-10", ""):
+            put(tmp_path, f"t1_linear/{{}}{run}_{T1}", session=session)
+    put(tmp_path, f"t1_linear/{{}}_run-01_{T1}", "sub-02")
+    with caplog.at_level(logging.WARNING):
+        found = caps.index(tmp_path, T1Linear())
+    names = [image.path.name for image in found.values()]
+    assert ["_run-10_" in name for name in names[:2]] == [True, True]
+    assert len(caplog.records) == 1
+    assert "2 sessions have several runs" in caplog.text
+    assert "sub-01 | ses-M000, sub-01 | ses-M012" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        f"t1_linear/{{}}_acq-other_{T1}",
+        f"t1_linear/{{}}_run-2_{T1}".removesuffix(".gz"),
+        f"t1_linear/deeper/{{}}_run-2_{T1}",
+        f"t1_linear/deeper_run-2/{{}}_{T1}",
+    ],
+    ids=["entity", "extension", "folder", "folder that is named like a run"],
+)
+def test_images_that_differ_in_more_than_the_run_are_refused(tmp_path, second):
+    put(tmp_path, f"t1_linear/{{}}_{T1}")
+    put(tmp_path, second)
+    with pytest.raises(InvalidDataError, match="Several images match in 1 session"):
+        caps.index(tmp_path, T1Linear())
+
+
+def test_all_sessions_with_several_images_are_named_in_one_error(tmp_path):
+    for participant in ("sub-01", "sub-02", "sub-03"):
+        put(tmp_path, f"t1_linear/{{}}_{T1}", participant)
+    for participant in ("sub-03", "sub-01"):
+        put(tmp_path, f"t1_linear/{{}}_acq-2_{T1}", participant)
+    with pytest.raises(InvalidDataError, match="in 2 sessions") as refusal:
+        caps.index(tmp_path, T1Linear())
+    said = str(refusal.value)
+    assert "(sub-01 | ses-M000)" in said
+    assert "(sub-03 | ses-M000)" in said
+    assert "sub-02" not in said
+    only = [("sub-02", "ses-M000")]
+    assert list(caps.index(tmp_path, T1Linear(), only=only)) == only
+
+
+def test_sessions_are_selected_in_their_order_and_missing_ones_are_named(tmp_path):
+    for participant in ("sub-01", "sub-02"):
+        put(tmp_path, f"t1_linear/{{}}_{T1}", participant)
+    stored = caps.index(tmp_path, T1Linear())
+    wanted = [("sub-02", "ses-M000"), ("sub-01", "ses-M000")]
+    chosen = caps.select(stored, wanted, where=tmp_path / "table.tsv")
+    assert [(image.participant, image.session) for image in chosen] == wanted
+    absent = [("sub-02", "ses-M012"), ("sub-09", "ses-M000")]
+    with pytest.raises(MissingInputError, match="2 of 4 sessions have no image") as refusal:
+        caps.select(stored, [*wanted, *absent], where=tmp_path / "table.tsv")
+    said = str(refusal.value)
+    assert "(sub-02 | ses-M012), (sub-09 | ses-M000)" in said
+    assert "table.tsv" in said
+
+
+@rows
+def test_the_tensor_of_each_image_is_found_again(tmp_path, name):
+    row, below = EXAMPLES[name]
+    path = put(tmp_path, below)
+    (image,) = caps.index(tmp_path, row).values()
+    found = caps.image_tensor(tmp_path, image, row)
+    assert found.tensor == (
+        tmp_path / "subjects/sub-01/ses-M000/deeplearning_prepare_data/image_based"
+        / name.replace("-", "_") / f"{path.name.removesuffix('.nii.gz')}.pt"
+    )  # fmt: skip
+    sessions = [("sub-01", "ses-M000"), ("sub-01", "ses-M012")]
+    assert caps.index_tensors(tmp_path, row, sessions) == {}
+    found.tensor.parent.mkdir(parents=True)
+    for file in (found.tensor, found.origin):
+        file.touch()
+        file.with_name(f"{TEMPORARY}12-{file.name}").touch()
+    path.unlink()
+    assert caps.index_tensors(tmp_path, row, sessions) == {sessions[0]: found}
+    assert caps.index_tensors(tmp_path, row, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "below"),
+    [
+        ("T1w.nii", "custom/{}_T1w.nii"),
+        ("_T1w.nii*", "custom/{}_T1w.nii.gz"),
+        ("T1w.*", "custom/{}_T1w.nii.gz"),
+        ("*Tiny_*", "custom/{}_Tiny_T1w.nii.gz"),
+        ("pet/*_pet.nii.gz", "pet/{}_pet.nii.gz"),
+        ("res-1.5_T1w.nii.gz", "custom/{}_res-1.5_T1w.nii.gz"),
+    ],
+)
+def test_any_suffix_that_finds_an_image_finds_its_tensor(tmp_path, suffix, below):
+    row = Custom(custom_suffix=suffix)
+    put(tmp_path, below)
+    (image,) = caps.index(tmp_path, row).values()
+    found = caps.image_tensor(tmp_path, image, row)
+    assert found.tensor.suffix == ".pt"
+    assert ".nii" not in found.tensor.name
+    found.tensor.parent.mkdir(parents=True)
+    found.tensor.touch()
+    (found.tensor.parent / "another.pt").touch()
+    key = ("sub-01", "ses-M000")
+    assert caps.index_tensors(tmp_path, row, [key]) == {key: found}
+
+
+def test_tensors_of_cropped_and_uncropped_images_are_told_apart(tmp_path):
+    key = ("sub-01", "ses-M000")
+    tensors = {}
+    for uncropped in (False, True):
+        row = T1Linear(use_uncropped_image=uncropped)
+        crop = "" if uncropped else "_desc-Crop"
+        put(tmp_path, f"t1_linear/{{}}_{SPACE}{crop}_res-1x1x1_T1w.nii.gz")
+        (image,) = caps.index(tmp_path, row).values()
+        tensors[uncropped] = caps.image_tensor(tmp_path, image, row)
+        tensors[uncropped].tensor.parent.mkdir(parents=True, exist_ok=True)
+        tensors[uncropped].tensor.touch()
+    for uncropped, expected in tensors.items():
+        row = T1Linear(use_uncropped_image=uncropped)
+        assert caps.index_tensors(tmp_path, row, [key]) == {key: expected}
+
+
+def test_several_tensors_that_match_are_refused(tmp_path):
+    for run in ("run-1", "run-2"):
+        put(tmp_path, f"deeplearning_prepare_data/image_based/t1_linear/{{}}_{run}_{T1[:-7]}.pt")
+    with pytest.raises(InvalidDataError, match="Several tensors match in sub-01 . ses-M000"):
+        caps.index_tensors(tmp_path, T1Linear(), [("sub-01", "ses-M000")])
+
+
+def test_names_that_lead_out_of_the_caps_are_refused(tmp_path):
+    (tmp_path / "caps" / "subjects").mkdir(parents=True)
+    folder = tmp_path / "caps"
+    image = StoredImage("..", "..", folder / "a.nii")
+    outside = StoredImage("../../outside", "ses-M000", folder / "a.nii")
+    with pytest.raises(InvalidDataError, match="leads out"):
+        caps.image_tensor(folder, outside, T1Linear())
+    with pytest.raises(InvalidDataError, match="leads out"):
+        caps.image_tensor(folder, image, T1Linear())
+    with pytest.raises(InvalidDataError, match="leads out"):
+        caps.index_tensors(folder, T1Linear(), [("../..", "ses-M000")])
+    for name in ("../../x", "/etc/x", "../x", "a/../../x"):
+        with pytest.raises(InvalidDataError, match="leads out"):
+            caps.extraction_path(folder, name)
+
+
+def test_an_extraction_has_one_name_with_or_without_its_suffix(tmp_path):
+    expected = tmp_path / "tensor_extraction" / "t1.json"
+    assert caps.extraction_path(tmp_path, "t1") == expected
+    assert caps.extraction_path(tmp_path, "t1.json") == expected
+    assert caps.failures(expected) == tmp_path / "tensor_extraction" / "t1_failed.tsv"
+
+
+def written(folder: Path, name: str, **parts: object) -> Path:
+    path = caps.extraction_path(folder, name)
+    content = caps.extraction_content(path, EXAMPLES[name][0], mode="image", parts=parts)
+    caps.write_extraction(path, content)
+    return path
+
+
+@rows
+def test_what_an_extraction_says_is_read_again(tmp_path, name):
+    (tmp_path / "subjects").mkdir()
+    path = written(tmp_path, name)
+    for said in (name, f"{name}.json", str(path)):
+        found = caps.read_extraction(tmp_path, said)
+        assert found.path == path
+        assert found.mode == "image"
+        assert found.preprocessing == EXAMPLES[name][0]
+    content = json.loads(path.read_text())
+    published = {
+        "preprocessing", "mode", "use_uncropped_image", "prepare_dl", "extract_json", "file_type"
+    }  # fmt: skip
+    own = {"pet-linear": {"tracer", "suvr_reference_region"}, "custom": {"custom_suffix"}}
+    assert set(content) == published | own.get(name, set())
+    assert content["extract_json"] == f"{name}.json"
+    assert content["prepare_dl"] is False
+    cropped = {"t1-linear", "flair-linear", "t2-linear", "pet-linear"}
+    assert content["use_uncropped_image"] is (False if name in cropped else None)
+
+
+def test_parts_are_added_to_what_an_extraction_says(tmp_path):
+    path = written(tmp_path, "t1-linear", slice_direction=0, prepare_dl=True)
+    content = json.loads(path.read_text())
+    assert content["slice_direction"] == 0
+    assert content["prepare_dl"] is True
+
+
+def test_an_extraction_that_says_the_same_is_left_alone_and_another_is_refused(tmp_path):
+    path = written(tmp_path, "t1-linear")
+    before = path.stat()
+    written(tmp_path, "t1-linear")
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_ino == before.st_ino
+    content = caps.extraction_content(path, EXAMPLES["custom"][0], mode="image")
+    for refuse in (caps.refuse_other_extraction, caps.write_extraction):
+        with pytest.raises(OutputError, match="describes another extraction") as refusal:
+            refuse(path, content)
+        assert refusal.value.exit_code == 73
+        assert str(path) in str(refusal.value)
+    assert json.loads(path.read_text())["preprocessing"] == "t1-linear"
+
+
+def test_a_name_too_long_for_the_disk_is_refused(tmp_path):
+    (tmp_path / "tensor_extraction").mkdir()
+    path = caps.extraction_path(tmp_path, "a" * 300)
+    with pytest.raises(OutputError, match="too long"):
+        caps.refuse_other_extraction(path, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"preprocessing": "t1-linear", "mode": "image"}, T1Linear()),
+        (
+            {"preprocessing": "t1-linear", "mode": "patch", "use_uncropped_image": True},
+            T1Linear(use_uncropped_image=True),
+        ),
+        (
+            {
+                "preprocessing": "pet-linear", "mode": "image", "acq_label": "fdg",
+                "suvr_reference_region": "pons", "file_type": {"pattern": "x", "description": "y"},
+            },
+            PetLinear(tracer="fdg", suvr_reference_region="pons"),
+        ),
+        (
+            {
+                "preprocessing": "custom", "mode": "roi", "use_uncropped_image": None,
+                "custom_suffix": "graymatter.nii.gz", "roi_list": ["a"],
+            },
+            Custom(custom_suffix="graymatter.nii.gz"),
+        ),
+    ],
+    ids=["bare", "uncropped", "older tracer", "custom"],
+)  # fmt: skip
+def test_extractions_of_earlier_versions_are_understood(tmp_path, content, expected):
+    (tmp_path / "caps" / "subjects").mkdir(parents=True)
+    path = tmp_path / "older.json"
+    path.write_text(json.dumps(content))
+    found = caps.read_extraction(tmp_path / "caps", str(path))
+    assert found.preprocessing == expected
+    assert found.mode == content["mode"]
+    assert found.content == content
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{}", "lacks a key.*preprocessing, mode"),
+        ('{"preprocessing": "t1-linear"}', "lacks a key.*mode"),
+        ('{"preprocessing": 3, "mode": "image"}', "lacks a key.*preprocessing"),
+        ('{"preprocessing": "t1-lineal", "mode": "image"}', "not known.*t1-lineal"),
+        ('{"preprocessing": "pet-linear", "mode": "image"}', "missing"),
+        ('{"preprocessing": "custom", "mode": "image", "custom_suffix": ""}', "every file name"),
+        ("[]", "not a JSON object"),
+        ("mode: image", "not JSON"),
+    ],
+)
+def test_what_is_no_extraction_is_refused(tmp_path, content, complaint):
+    (tmp_path / "subjects").mkdir()
+    (tmp_path / "tensor_extraction").mkdir()
+    path = tmp_path / "tensor_extraction" / "wrong.json"
+    path.write_text(content)
+    with pytest.raises(InvalidDataError, match=complaint) as refusal:
+        caps.read_extraction(tmp_path, "wrong")
+    assert str(path) in str(refusal.value)
+
+
+def test_an_unknown_extraction_is_answered_with_the_known_ones(tmp_path):
+    (tmp_path / "subjects").mkdir()
+    with pytest.raises(MissingInputError, match="Run prepare-data first"):
+        caps.read_extraction(tmp_path, "t1")
+    path = written(tmp_path, "custom")
+    path.with_name(f"{TEMPORARY}12-t1.json").touch()
+    with pytest.raises(MissingInputError, match=r"Known there: custom\.json\.$"):
+        caps.read_extraction(tmp_path, "t1")
+
+
+@pytest.mark.parametrize("suffix", ["", " ", "*", "**", "*.*", "?"])
+def test_a_suffix_of_every_file_is_refused(suffix):
+    with pytest.raises(ValueError, match="end of every file name"):
+        Custom(custom_suffix=suffix)
+
+
+@pytest.mark.parametrize("tracer", ["", "*", "18F FDG", "18F/FDG", "[a]"])
+def test_a_tracer_that_no_file_name_can_hold_is_refused(tracer):
+    with pytest.raises(ValueError, match="pattern"):
+        PetLinear(tracer=tracer, suvr_reference_region="pons")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+def test_a_folder_that_cannot_be_read_is_named():
+    with TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        put(folder, f"t1_linear/{{}}_{T1}")
+        for path in (folder, folder / "subjects", folder / "subjects" / "sub-01"):
+            path.chmod(0o755)
+        closed = folder / "subjects" / "sub-01" / "ses-M000"
+        closed.chmod(0o700)
+        (closed / "t1_linear").chmod(0o700)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(MissingInputError, match="cannot be read") as refusal:
+                caps.index(folder, Custom(custom_suffix="T1w.nii.gz"))
+        finally:
+            os.seteuid(0)
+        assert str(closed) in str(refusal.value)
