@@ -139,7 +139,7 @@ def main() -> None:
     small = (42, 52, 44)
     case("96 images of 42x52x44, batch 8", small, 80, 16, epochs=4, batch_size=8, n_proc=2)
     full = (169, 208, 179)
-    case("8 images of 169x208x179, batch 2", full, 6, 2, epochs=3, batch_size=2, n_proc=2)
+    case("36 images of 169x208x179, batch 2", full, 30, 6, epochs=2, batch_size=2, n_proc=2)
 
 
 if __name__ == "__main__":

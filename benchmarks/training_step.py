@@ -76,8 +76,9 @@ def ours(memory: str) -> dict[str, float]:
 
 
 def timed(step) -> dict[str, float]:
-    """Return the median time of a step after one to warm up, and the peak memory."""
-    step()
+    """Return the median time of a step after two to warm up, and the peak memory."""
+    for _ in range(2):
+        step()
     times = []
     for _ in range(STEPS):
         start = time.perf_counter()

@@ -489,7 +489,7 @@ def test_a_tracer_that_no_file_name_can_hold_is_refused(tracer):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
 def test_a_folder_that_cannot_be_read_is_named():
-    with TemporaryDirectory(dir="/tmp") as name:
+    with TemporaryDirectory() as name:
         folder = Path(name)
         put(folder, f"t1_linear/{{}}_{T1}")
         for path in (folder, folder / "subjects", folder / "subjects" / "sub-01"):

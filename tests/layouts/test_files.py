@@ -49,7 +49,7 @@ def unprivileged():
 @pytest.fixture
 def open_folder():
     """A folder that anybody can reach; pytest's own are closed to other users."""
-    with TemporaryDirectory(dir="/tmp") as name:
+    with TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder

@@ -567,6 +567,7 @@ def as_nobody(folder: Path, command: str) -> tuple[int, str]:
     """Run a command with the rights of a user who owns nothing."""
     import clinicadl
     from clinicadl.cli.main import run
+    from clinicadl.layouts.maps.record import generated_by
 
     if os.geteuid() != 0:
         pytest.skip("only the superuser can take another user's rights")
@@ -574,6 +575,7 @@ def as_nobody(folder: Path, command: str) -> tuple[int, str]:
     for module in pkgutil.walk_packages(clinicadl.__path__, "clinicadl."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    generated_by()
     for above in [folder, *folder.parents][:4]:
         above.chmod(0o755)
     said = io.StringIO()

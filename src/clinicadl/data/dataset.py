@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,10 @@ from torch.utils.data import Dataset
 
 from clinicadl.data import tensors
 from clinicadl.transforms.pipeline import Transform
+
+
+MAPPINGS = 4096
+"""Stored tensors that a data set keeps mapped."""
 
 
 class Sample(NamedTuple):
@@ -32,9 +37,12 @@ class ImageDataset(Dataset[Sample]):
         self.paths = tuple(paths)
         self.targets = tuple(targets)
         self.transform = transform
+        # A mapping costs no memory of ours, and to make it again costs a small image as much as to
+        # read it; the number of mappings of a process is limited by the system.
+        self._mapped = lru_cache(MAPPINGS)(tensors.read)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        return Sample(self.transform(tensors.read(self.paths[index])), self.targets[index], index)
+        return Sample(self.transform(self._mapped(self.paths[index])), self.targets[index], index)

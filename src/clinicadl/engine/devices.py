@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from clinicadl.errors import UsageError
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_GLIBC_DEFAULT = 128 * 1024
-_KEPT = 2**30
-"""Bytes below which glibc keeps memory for the next step; the most that M_MMAP_THRESHOLD takes is
-half of the heap's largest size, and activations above it are rare."""
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_KEEP = {
+    _M_MMAP_MAX: 0,  # large blocks come from the heap, too
+    _M_TRIM_THRESHOLD: -1,  # what is freed at its end is never given back
+    _M_TOP_PAD: 2**28,  # it grows in large steps: every block then finds a place that fits
+}
+_GLIBC_DEFAULT = {_M_MMAP_MAX: 65536, _M_TRIM_THRESHOLD: 128 * 1024, _M_TOP_PAD: 128 * 1024}
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,14 @@ def memory(setting: str, device: Device) -> Iterator[None]:
     if not hasattr(libc, "mallopt"):  # musl has another allocator
         yield
         return
-    libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-    libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    _set(libc, _KEEP)
     try:
         yield
     finally:
-        libc.mallopt(_M_MMAP_THRESHOLD, _GLIBC_DEFAULT)
-        libc.mallopt(_M_TRIM_THRESHOLD, _GLIBC_DEFAULT)
+        _set(libc, _GLIBC_DEFAULT)
         libc.malloc_trim(0)
+
+
+def _set(libc: ctypes.CDLL, options: Mapping[int, int]) -> None:
+    for option, value in options.items():
+        libc.mallopt(option, value)

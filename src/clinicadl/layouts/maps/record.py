@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Record(Section):
     created: str
 
 
+@cache
 def generated_by() -> dict[str, str]:
     """Return the versions that a result depends on."""
     import platform
