@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -40,3 +42,10 @@ def test_a_sample_is_the_same_however_often_it_is_asked_for(dataset):
     assert dataset[2].image.shape == (1, 4, 5, 6)
     assert dataset[2].image.min() == 0
     assert dataset[2].image.max() == 1
+
+
+def test_a_data_set_reaches_a_worker_that_is_no_fork(dataset):
+    expected = dataset[4].image
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[4].image, expected)
+    assert copy[4].target == dataset[4].target

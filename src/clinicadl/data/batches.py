@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from clinicadl.data.dataset import ImageDataset, Sample
 
@@ -81,7 +81,8 @@ class _Order:
 def collate(samples: Sequence[Sample]) -> Batch:
     """Return samples as one batch."""
     return Batch(
-        torch.stack([sample.image for sample in samples]),
+        # In a worker this stacks right into the memory that it shares with the parent.
+        default_collate([sample.image for sample in samples]),
         torch.tensor([sample.target for sample in samples]),
         [sample.row for sample in samples],
     )

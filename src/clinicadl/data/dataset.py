@@ -13,7 +13,6 @@ from torch.utils.data import Dataset
 from clinicadl.data import tensors
 from clinicadl.transforms.pipeline import Transform
 
-
 MAPPINGS = 4096
 """Stored tensors that a data set keeps mapped."""
 
@@ -40,6 +39,10 @@ class ImageDataset(Dataset[Sample]):
         # A mapping costs no memory of ours, and to make it again costs a small image as much as to
         # read it; the number of mappings of a process is limited by the system.
         self._mapped = lru_cache(MAPPINGS)(tensors.read)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker that is not a fork maps for itself.
+        return ImageDataset, (self.paths, self.targets, self.transform)
 
     def __len__(self) -> int:
         return len(self.paths)
