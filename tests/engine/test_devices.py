@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from clinicadl.config.network import Conv5FC3
+from clinicadl.data.dataset import ImageDataset
 from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.networks.streams import seeded
+from clinicadl.transforms.intensity import without_nan
 
 
 def gradients(channels_last: bool) -> dict[str, torch.Tensor]:
@@ -35,6 +37,16 @@ def test_the_cpu_is_there_and_says_what_bits_depend_on():
     assert (found["device"], found["threads"]) == ("cpu", torch.get_num_threads())
 
 
+@pytest.mark.parametrize(
+    ("device", "asked", "readers"),
+    [("cpu", None, 0), ("cpu", 2, 2), ("cuda", None, 2), ("cuda", 0, 0), ("cuda", 4, 4)],
+)
+def test_nobody_reads_ahead_on_the_cpu_unless_asked(device, asked, readers):
+    dataset = ImageDataset((), (), without_nan)
+    loader = Device(torch.device(device), channels_last=False).loader(dataset, asked)
+    assert loader.n_proc == readers
+
+
 def test_slices_keep_their_layout():
     pictures = torch.rand(2, 1, 8, 8)
     assert torch.equal(resolve(False).put(pictures), pictures)
@@ -45,6 +57,7 @@ def test_kept_memory_costs_no_page_faults():
     """Counted, not timed: a large array made again touches no new page."""
     code = """
 import resource, torch
+from clinicadl.data.dataset import ImageDataset
 from clinicadl.engine.devices import memory, resolve
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def again():

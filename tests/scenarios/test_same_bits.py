@@ -85,6 +85,31 @@ def test_a_killed_training_goes_on_to_the_same_bits(prepared_once, trained_once,
     assert_same(maps, trained_once)
 
 
+@pytest.mark.parametrize(("share", "again"), [(1e9, {2}), (1e-9, {1, 2})])
+def test_a_kill_costs_what_was_trained_since_the_checkpoint(
+    prepared_once, trained_once, config_of, tmp_path, monkeypatch, share, again
+):
+    from clinicadl.engine import loop
+    from clinicadl.engine.events import BatchDone, Evaluated
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if isinstance(event, Evaluated) and event.row.epoch == 1:
+            raise Killed
+
+    # Checkpoints after every epoch, and after the first and the last alone: the best models of the
+    # second epoch are then newer than the checkpoint.
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", share)
+    with pytest.raises(Killed):
+        train(config_of(prepared_once), tmp_path / "maps", observers=[kill])
+    events = []
+    resume(tmp_path / "maps", observers=[events.append])
+    assert_same(tmp_path / "maps", trained_once)
+    assert {event.epoch for event in events if isinstance(event, BatchDone)} == again
+
+
 def test_a_kill_inside_an_epoch_costs_that_epoch_alone(
     prepared_once, trained_once, config_of, tmp_path
 ):

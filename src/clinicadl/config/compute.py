@@ -11,7 +11,9 @@ class ComputeConfig(Section):
     """Device, workers and memory."""
 
     gpu: bool | None = setting(None, "Compute on a GPU (default: where there is one)")
-    n_proc: int = setting(2, "Processes that read samples ahead (0: none)", short="np", ge=0)
+    n_proc: int | None = setting(
+        None, "Processes that read samples ahead (default: 2 for a GPU, else 0)", short="np", ge=0
+    )
     memory: Literal["fast", "lean"] = setting(
         "fast", "Keep freed memory for the next step, or give it back at the cost of speed (CPU)"
     )

@@ -26,7 +26,9 @@ class PredictConfig(Section):
         (), "Splits that look (default: all that are trained)", short="s"
     )
     batch_size: int = setting(8, "Samples that pass the network together", ge=1)
-    n_proc: int = setting(2, "Processes that read samples ahead (0: none)", short="np", ge=0)
+    n_proc: int | None = setting(
+        None, "Processes that read samples ahead (default: 2 for a GPU, else 0)", short="np", ge=0
+    )
     gpu: bool | None = setting(None, "Compute on a GPU (default: where there is one)")
     overwrite: bool = setting(False, "Define the group anew and replace its results", short="o")
     accept_leakage: str | None = setting(

@@ -39,6 +39,7 @@ class Loader:
     """
 
     def __init__(self, dataset: ImageDataset, *, n_proc: int, pinned: bool = False) -> None:
+        self.n_proc = n_proc
         self._order = _Order()
         with _as_many_workers_as_said():
             self._loader: DataLoader[Sample] = DataLoader(

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clinicadl.data.batches import Loader
+from clinicadl.data.dataset import ImageDataset
 from clinicadl.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -45,6 +47,16 @@ class Device:
             return network
         # The stubs of ``to`` know the layouts of pictures, not those of volumes.
         return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+    def loader(self, dataset: ImageDataset, n_proc: int | None) -> Loader:
+        """Return what reads a data set for the device, by as many processes as said.
+
+        Left to us, two read ahead for a GPU, and none for a CPU: a network that computes on all
+        cores is only disturbed by processes that share them.
+        """
+        on_gpu = self.torch_device.type == "cuda"
+        n_readers = 2 * on_gpu if n_proc is None else n_proc
+        return Loader(dataset, n_proc=n_readers, pinned=on_gpu)
 
     def to_record(self) -> dict[str, Any]:
         """Return what the bits of a result depend on."""

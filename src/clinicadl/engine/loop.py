@@ -21,10 +21,15 @@ from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.errors import InvalidDataError
 from clinicadl.guard.check import Verdict
+from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.tasks.base import Task
+
+
+CHECKPOINT_SHARE = 0.01
+"""Of the time of training, what may go into checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,9 @@ def fit(
 ) -> Generator[Event, None, TrainState]:
     """Train one split from where it stands, yield what happens and return where it then stands.
 
-    After each epoch the best models and then the checkpoint are written: whenever the process is
-    killed, what is on disk is a state from which the same bits follow.
+    Whenever the process is killed, what is on disk is a state from which the same bits follow:
+    the best models are written after each epoch that improves them, and checkpoints as often as
+    `CHECKPOINT_SHARE` allows. A best model may be newer than the checkpoint; it is then found again.
 
     Raises
     ------
@@ -64,6 +70,7 @@ def fit(
     """
     settings = training.config.optimization
     start = time.perf_counter() - now.elapsed
+    next_checkpoint = 0.0
     while now.epoch < settings.epochs and not now.stopped:
         rows: list[Row] = []
         last = updates_per_epoch(training)
@@ -77,6 +84,11 @@ def fit(
                 yield Evaluated(training.split, rows[-1], (), (*now.history, *rows))
         row = _row(training, learner, now.epoch, last, start)
         now, improved = _advance(training, learner, now, (*rows, row))
+        saving = time.perf_counter()
+        if saving >= next_checkpoint or now.stopped or now.epoch == settings.epochs:
+            _save(training, learner, now)
+            saved = time.perf_counter()
+            next_checkpoint = saved + (saved - saving) / CHECKPOINT_SHARE
         yield Evaluated(training.split, row, improved, now.history)
     return now
 
@@ -152,7 +164,7 @@ def score(training: Training, learner: Learner, rows: Sequence[int]) -> dict[str
 def _advance(
     training: Training, learner: Learner, now: TrainState, rows: tuple[Row, ...]
 ) -> tuple[TrainState, tuple[str, ...]]:
-    """Return the state after an epoch, with its best models and its checkpoint written."""
+    """Return the state after an epoch, with its best models written."""
     settings = training.config.optimization
     scores = rows[-1].validation
     selection, improved = select.update(now.selection, scores)
@@ -173,6 +185,12 @@ def _advance(
         targets.append(names.epoch_weights(training.maps, training.split, now.epoch))
     tensors = learner.network.state_dict()
     for path in targets:
-        weights.write(path, tensors, facts)
-    state.save(names.checkpoint(training.maps, training.split), learner, after)
+        weights.write(path, tensors, facts, durable=False)
     return after, improved
+
+
+def _save(training: Training, learner: Learner, now: TrainState) -> None:
+    # What the checkpoint refers to must be on the disk before it.
+    for metric in now.selection.best:
+        flush(names.weights(training.maps, training.split, metric))
+    state.save(names.checkpoint(training.maps, training.split), learner, now)

@@ -11,7 +11,6 @@ import pandas as pd
 from torch import nn
 
 from clinicadl.data import order
-from clinicadl.data.batches import Loader
 from clinicadl.data.dataset import ImageDataset
 from clinicadl.engine import loop, state, transfer
 from clinicadl.engine.evaluate import evaluate, predictions
@@ -78,14 +77,13 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
         targets,
         pipeline(planned.config.transforms),
     )
-    on_gpu = planned.device.torch_device.type == "cuda"
     return Training(
         maps=maps,
         split=one.number,
         config=planned.config,
         task=planned.task,
         device=planned.device,
-        loader=Loader(dataset, n_proc=planned.config.compute.n_proc, pinned=on_gpu),
+        loader=planned.device.loader(dataset, planned.config.compute.n_proc),
         verdict=planned.verdict,
         table=table,
         targets=targets,

@@ -309,8 +309,7 @@ def _loader(planned: PredictPlan) -> Loader:
         planned.targets,
         pipeline(planned.maps.record.config.transforms),
     )
-    on_gpu = planned.device.torch_device.type == "cuda"
-    return Loader(dataset, n_proc=planned.config.n_proc, pinned=on_gpu)
+    return planned.device.loader(dataset, planned.config.n_proc)
 
 
 def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:

@@ -45,11 +45,16 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         try:
             yield temporary
             if durable:
-                with temporary.open("rb") as written:
-                    os.fsync(written.fileno())
+                flush(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Return when the content of a file is on the disk."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 @contextmanager

@@ -35,7 +35,9 @@ class Weights(NamedTuple):
     """What was written beside the tensors: network, epoch, split, ..."""
 
 
-def write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def write(
+    path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any], *, durable: bool = True
+) -> None:
     """Write tensors and facts into one file, whole.
 
     The file is plain safetensors, so that other programs read it; it carries a checksum.
@@ -48,6 +50,8 @@ def write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
         Name -> tensor, on any device and in any memory format.
     facts
         What JSON can hold.
+    durable
+        As in `clinicadl.layouts.files.whole_file`.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
     # By hand and not by safetensors' own writers: the one leaves a file under a name of its own
     # when it is killed, and hides from us whether the disk was full; the other makes a second copy
     # of all weights in memory. The tests read what stands here with the library.
-    with whole_file(path) as temporary, temporary.open("wb") as stored:
+    with whole_file(path, durable=durable) as temporary, temporary.open("wb") as stored:
         stored.write(len(header).to_bytes(8, "little") + header)
         for tensor in tensors.values():
             stored.write(_bytes(tensor).data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Protocol
 
 from torch import Tensor
@@ -21,9 +20,4 @@ class Transform(Protocol):
 
 def pipeline(settings: TransformsConfig) -> Transform:
     """Return the transforms of an experiment as one function: NaN to 0, then the scaling."""
-    return partial(_apply, normalize=settings.normalize)
-
-
-def _apply(image: Tensor, *, normalize: bool) -> Tensor:
-    image = without_nan(image)
-    return min_max(image) if normalize else image
+    return min_max if settings.normalize else without_nan
