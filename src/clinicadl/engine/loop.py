@@ -27,7 +27,6 @@ from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.tasks.base import Task
 
-
 CHECKPOINT_SHARE = 0.01
 """Of the time of training, what may go into checkpoints."""
 
@@ -61,7 +60,7 @@ def fit(
 
     Whenever the process is killed, what is on disk is a state from which the same bits follow:
     the best models are written after each epoch that improves them, and checkpoints as often as
-    `CHECKPOINT_SHARE` allows. A best model may be newer than the checkpoint; it is then found again.
+    `CHECKPOINT_SHARE` allows. A best model may be newer than the checkpoint: it is found again.
 
     Raises
     ------
