@@ -19,7 +19,7 @@ def _bash(example: Example) -> None:
     commands = Path(sys.executable).parent
     said = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", example.parsed],
-        cwd=example.namespace["folder"],
+        cwd=example.namespace["_folder"],
         env={**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -31,16 +31,16 @@ def _bash(example: Example) -> None:
 def _setup(namespace: dict[str, object]) -> None:
     """Give a page a folder with a small CAPS: ``caps/``, its table, its test set and its folds."""
     temporary = TemporaryDirectory()
-    namespace["temporary"], namespace["folder"] = temporary, temporary.name
-    namespace["before"] = Path.cwd()
+    namespace["_temporary"], namespace["_folder"] = temporary, temporary.name
+    namespace["_before"] = Path.cwd()
     tiny = run_path(str(ROOT / "tests" / "conftest.py"))
     tiny["make_caps"](Path(temporary.name) / "caps")
     os.chdir(temporary.name)
 
 
 def _teardown(namespace: dict[str, object]) -> None:
-    os.chdir(namespace["before"])
-    namespace["temporary"].cleanup()
+    os.chdir(namespace["_before"])
+    namespace["_temporary"].cleanup()
 
 
 pytest_collect_file = Sybil(

@@ -1,6 +1,7 @@
 """``clinicadl tsvtools``."""
 
 import json
+import re
 import tomllib
 
 import pytest
@@ -36,7 +37,9 @@ def test_split_says_what_it_wrote(invoke, labels):
         "  train.tsv: 16 participants, 32 sessions",
         "  train_baseline.tsv: 16 participants, 16 sessions",
         "  validation_baseline.tsv: 8 participants, 8 sessions",
+        said.splitlines()[-1],
     ]
+    assert re.fullmatch(r"  balance: age p .*, SMD .*; sex p .*", said.splitlines()[-1])
 
 
 def test_kfold_says_what_it_wrote(invoke, labels):
@@ -56,7 +59,7 @@ def test_kfold_says_what_it_wrote(invoke, labels):
              "--valid_longitudinal"],
             split,
             {"subset_name": "test", "n_test": 0.25, "p_sex_threshold": 0.5, "p_age_threshold": 0.5,
-             "seed": 7, "stratify_by": "sex", "categorical_split_variable": "diagnosis",
+             "seed": 7, "stratify_by": ("sex",), "categorical_split_variable": "diagnosis",
              "valid_longitudinal": True, "cls": SplitConfig},
         ),
         (
@@ -70,7 +73,7 @@ def test_kfold_says_what_it_wrote(invoke, labels):
             ["--n_splits", "3", "--stratify_by", "sex", "--seed", "7", "--subset-name", "test",
              "--valid-longitudinal", "--ignore_demographics"],
             kfold,
-            {"n_splits": 3, "stratification": "sex", "seed": 7, "subset_name": "test",
+            {"n_splits": 3, "stratification": ("sex",), "seed": 7, "subset_name": "test",
              "valid_longitudinal": True, "ignore_demographics": True, "cls": KFoldConfig},
         ),
     ],
@@ -147,3 +150,52 @@ def test_a_warning_is_shown(invoke, labels):
     code, _, complaint = invoke("tsvtools", "kfold", labels)
     assert code == 0
     assert "no column diagnosis: the participants are not stratified" in complaint
+
+
+def test_a_test_set_and_folds_are_made_in_one_go(invoke, labels):
+    code, said, _ = invoke(
+        "tsvtools", "prepare-experiment", labels, "--n_test", 8, "--n_validation", 2
+    )
+    assert code == 0
+    home = labels.parent / "split"
+    assert [line for line in said.splitlines() if line.startswith("folder")] == [
+        f"folder: {home}", f"folder: {home / '2_fold'}",
+    ]  # fmt: skip
+    by_hand = labels.parent / "by_hand" / "labels.tsv"
+    by_hand.parent.mkdir()
+    by_hand.write_bytes(labels.read_bytes())
+    invoke("tsvtools", "split", by_hand, "--subset_name", "test", "--n_test", 8)
+    invoke("tsvtools", "kfold", by_hand.parent / "split" / "train.tsv", "--n_splits", 2)
+    one, other = contents(home), contents(by_hand.parent / "split")
+    tables = [name for name in one if name.endswith(".tsv")]
+    assert len(tables) == 9
+    assert {name: one[name] for name in tables} == {name: other[name] for name in tables}
+
+
+def test_a_test_set_and_one_split(invoke, labels):
+    code, _, _ = invoke(
+        "tsvtools", "prepare-experiment", labels, "--n_test", 8, "-vt", "split",
+        "--n_validation", 0.25, "--group_by", "participant_id",
+    )  # fmt: skip
+    assert code == 0
+    home = labels.parent / "split" / "split"
+    assert (home / "validation_baseline.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    "flags", [["--n_validation", 2.5], ["--n_validation", 99], ["--n_test", 99]]
+)
+def test_an_experiment_that_cannot_be_made_leaves_nothing(invoke, labels, flags):
+    code, _, complaint = invoke("tsvtools", "prepare-experiment", labels, "--n_test", 8, *flags)
+    assert code in (2, 65)
+    assert len(complaint.strip().splitlines()) == 1
+    assert sorted(path.name for path in labels.parent.iterdir()) == ["labels.tsv"]
+
+
+def test_a_dry_run_of_an_experiment_writes_nothing(invoke, labels):
+    code, said, _ = invoke(
+        "tsvtools", "prepare-experiment", labels, "--n_test", 8, "--n_validation", 2, "--dry-run"
+    )
+    assert code == 0
+    assert f"# would write: {labels.parent / 'split' / '2_fold'}" in said
+    assert sorted(path.name for path in labels.parent.iterdir()) == ["labels.tsv"]

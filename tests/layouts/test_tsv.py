@@ -1,6 +1,7 @@
 """Tab-separated tables."""
 
 import codecs
+import re
 from pathlib import Path
 
 import numpy as np
@@ -75,18 +76,17 @@ def test_what_may_be_a_value_is_one(tmp_path, cell):
         (b"", 65, ["empty"]),
         (codecs.BOM_UTF8 + b"\n\n", 65, ["empty"]),
         (b"a\tb\n", 65, ["header", "no rows"]),
-        (b"a,b\n1,2\n", 65, ["commas", "row 1"]),
-        (b"a;b\n1;2\n", 65, ["semicolons", "row 1"]),
         (b"a\tb\n1\t2\n3\n", 65, ["row 3", "1 cells", "2 column names"]),
         (b"a\tb\n1\t2\t3\n4\t5\t6\n", 65, ["rows 2, 3", "3 cells"]),
         (b"a\tb\n1\t2\n\n3\t4\n", 65, ["row 3", "an empty line"]),
         (b"a\tb\n1\t2\n\x00\x01\t3\n", 65, ["not a text file", "row 3"]),
-        ("a\tb\né\t2\n".encode("latin-1"), 65, ["UTF-8", "row 2", "0xe9"]),
-        (TEXT.encode("utf-16"), 65, ["UTF-8", "row 1"]),
+        (TEXT.encode("utf-16-le"), 65, ["not a text file", "row 1"]),
+        (TEXT.encode("utf-16")[:-1], 65, ["begins as UTF-16"]),
+        (b"a,b\n1,2\n3\n", 65, ["row 3", "1 cells", "2 column names"]),
+        (b'a,b\n"1,2\n3,4\n', 65, ["quotes", "damaged"]),
         (b"a\ta\n1\t2\n", 65, ["comes twice", "found: a"]),
         (b"a\t\tb\n1\t2\t3\n", 65, ["no name", "column 2"]),
         (b"a\tb\n1\t2\n", 66, ["no column c", "columns a, b"]),
-        (b'"c"\t"b"\n1\t2\n', 66, ["no column c", "quotes"]),
     ],
     ids=lambda value: None if isinstance(value, list | int) else repr(value)[:24],
 )
@@ -95,6 +95,47 @@ def test_what_is_no_table_is_refused_with_its_place(tmp_path, content, code, wor
     assert found == code
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (TEXT.replace("\t", ",").encode(), "separated by commas"),
+        (TEXT.replace("\t", ";").encode(), "separated by semicolons"),
+        (TEXT.replace("\t", "|").encode(), "separated by bars"),
+        (TEXT.replace("\t", "   ").encode(), "separated by blanks"),
+        (
+            TEXT.replace("\t", ";").replace(".", ",").encode(),
+            "separated by semicolons, with decimal",
+        ),
+        (TEXT.encode("utf-16"), "in UTF-16"),
+        (re.sub(r"[^\t\n]+", r'"\g<0>"', TEXT).encode(), ""),
+        (re.sub(r"[^\t\n]+", r'"\g<0>"', TEXT).replace("\t", ",").encode(), "separated by commas"),
+    ],
+    ids=["commas", "semicolons", "bars", "blanks", "decimal commas", "UTF-16", "R", "quoted"],
+)
+def test_other_forms_are_recognized_and_said(tmp_path, caplog, content, said):
+    usual = read(tmp_path, TEXT)
+    caplog.clear()
+    table = read(tmp_path, content)
+    assert table.equals(usual)
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.text)
+
+
+def test_a_quoted_cell_may_hold_the_separator(tmp_path):
+    table = read(tmp_path, 'a,b\n"Smith, J.",2\n')
+    assert table.to_numpy().tolist() == [["Smith, J.", "2"]]
+
+
+def test_old_western_text_is_read(tmp_path, caplog):
+    table = read(tmp_path, "a\tb\né\t2\n".encode("cp1252"))
+    assert table["a"].tolist() == ["é"]
+    assert "Windows-1252" in caplog.text
+
+
+def test_one_column_whose_name_has_a_blank_is_one_column(tmp_path):
+    assert list(read(tmp_path, "my column\n1\n").columns) == ["my column"]
 
 
 def test_many_wrong_rows_are_one_sentence(tmp_path):

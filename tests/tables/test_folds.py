@@ -139,9 +139,9 @@ def worst(folder, n_folds):
         apart, train = (
             read(folder / f"split-{i}" / f"{name}_baseline.tsv") for name in ("validation", "train")
         )
-        f_in, f_out = (apart["sex"] == "F").mean(), (train["sex"] == "F").mean()
+        counts = [[(part["sex"] == sex).sum() for sex in "FM"] for part in (apart, train)]
         p_age = stats.ttest_ind(apart["age"].astype(float), train["age"].astype(float)).pvalue
-        found.append((p_age, stats.chisquare([1 - f_in, f_in], [1 - f_out, f_out]).pvalue))
+        found.append((p_age, stats.fisher_exact(counts).pvalue))
     return np.array(found)
 
 
@@ -151,26 +151,25 @@ def test_the_folds_are_alike_in_age_and_sex(labels):
     found = worst(balanced, 4)
     assert found.min() > worst(plain, 4).min()
     record = json.loads((balanced / "kfold.json").read_text())
-    np.testing.assert_allclose(record["p_age"], found[:, 0], rtol=1e-9)
-    np.testing.assert_allclose(record["p_sex"], found[:, 1], rtol=1e-9)
-    assert json.loads((plain / "kfold.json").read_text())["p_age"] is None
+    said = [[fold[column]["p"] for column in ("age", "sex")] for fold in record["balance"]]
+    np.testing.assert_allclose(said, found, atol=1e-8)
+    assert json.loads((plain / "kfold.json").read_text())["balance"] is None
 
 
 def test_what_is_known_is_balanced_and_what_is_not_is_left_out(tmp_path, caplog):
     write(tmp_path / "t.tsv", age=None)
     record = plan(config(tmp_path / "t.tsv")).record
-    assert record["p_age"] is None
-    assert len(record["p_sex"]) == 5
+    assert [list(fold) for fold in record["balance"]] == [["sex"]] * 5
     table = write(tmp_path / "t.tsv")
     write(tmp_path / "t.tsv", sex=["n/a", "n/a", *table["sex"][2:]])
     plan(config(tmp_path / "t.tsv"))
-    assert "without the sex (M or F) of sub-000" in caplog.text
+    assert "without the sex of sub-000" in caplog.text
 
 
 def test_a_table_of_ids_alone_is_divided_with_a_warning(tmp_path, caplog):
     write(tmp_path / "t.tsv", age=None, sex=None, diagnosis=None)
     record = plan(config(tmp_path / "t.tsv")).record
-    assert (record["stratification"], record["p_age"], record["p_sex"]) == (None, None, None)
+    assert (record["stratification"], record["balance"]) == (None, None)
     assert "no column diagnosis" in caplog.text
 
 
@@ -189,12 +188,12 @@ def test_a_wrong_age_is_refused_unless_demographics_are_ignored(tmp_path):
 def test_a_column_that_was_named_must_be_there(tmp_path):
     write(tmp_path / "t.tsv", diagnosis=None)
     with pytest.raises(MissingInputError, match="no column diagnosis"):
-        kfold(config(tmp_path / "t.tsv", stratification="diagnosis"))
+        kfold(config(tmp_path / "t.tsv", stratification=["diagnosis"]))
     assert {path.name for path in tmp_path.iterdir()} == {"t.tsv"}
 
 
 def test_another_column_can_be_stratified_by(labels):
-    folds = [one.apart_baseline for one in plan(config(labels, stratification="sex")).divisions]
+    folds = [one.apart_baseline for one in plan(config(labels, stratification=["sex"])).divisions]
     counts = [(fold["sex"] == "F").sum() for fold in folds]
     assert max(counts) - min(counts) <= 1
 
@@ -262,6 +261,33 @@ def test_the_json_tells_how_the_folds_were_made(labels):
         for name, content in contents(folder).items()
         if name.endswith(".tsv")
     }
+
+
+def test_groups_stay_together_in_every_fold(tmp_path):
+    table = write(tmp_path / "t.tsv")
+    family = [f"F{int(name[4:]) // 3}" for name in table["participant_id"]]
+    write(tmp_path / "t.tsv", family=family)
+    folds = plan(config(tmp_path / "t.tsv", group_by="family")).divisions
+    # 13 families of three and one of one: three families in three folds, two in two.
+    for fold in folds:
+        assert not set(fold.apart_baseline["family"]) & set(fold.train["family"])
+    assert sorted(len(fold.apart_baseline) for fold in folds) == [6, 7, 9, 9, 9]
+
+
+def test_fewer_groups_than_folds_are_refused(tmp_path):
+    write(tmp_path / "t.tsv", family=["A", "B", "C", "D"] * 12 + ["A", "B"])
+    with pytest.raises(InvalidDataError, match="fewer groups than folds"):
+        plan(config(tmp_path / "t.tsv", group_by="family"))
+
+
+def test_columns_may_come_from_another_table(tmp_path):
+    table = write(tmp_path / "merged.tsv")
+    write(tmp_path / "t.tsv", age=None, sex=None, diagnosis=None)
+    planned = plan(config(tmp_path / "t.tsv", merged_tsv=tmp_path / "merged.tsv"))
+    assert planned.record["stratified_by"] == ["diagnosis"]
+    assert "diagnosis" not in planned.divisions[0].train.columns
+    assert "diagnosis" in table.columns
+    assert tmp_path / "merged.tsv" in planned.read
 
 
 @pytest.mark.data

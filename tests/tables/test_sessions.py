@@ -41,10 +41,10 @@ def test_ids_are_rid_of_blanks(tmp_path):
         ("sub-02", "", ["participant_id", "row 3", "no value"]),
         ("sub-02", "NaN", ["participant_id", "row 3", "no value"]),
         ("ses-M006", "n/a", ["session_id", "row 3", "no value"]),
-        ("sub-02", "02", ["participant_id", "row 3", "'02'", "sub-01"]),
+        ("sub-02", "--", ["participant_id", "row 3", "'--'", "sub-01"]),
         ("sub-02", "sub-0_2", ["participant_id", "row 3", "'sub-0_2'"]),
         ("sub-02", "sub-é", ["participant_id", "row 3"]),
-        ("ses-M006", "M006", ["session_id", "row 3", "'M006'"]),
+        ("ses-M006", "ses-M_6", ["session_id", "row 3", "'ses-M_6'"]),
         ("sub-02\tses-M006", "sub-01\tses-M000", ["repeat", "row 3", "sub-01 | ses-M000"]),
     ],
 )
@@ -58,8 +58,44 @@ def test_a_wrong_id_is_refused_with_its_row(tmp_path, old, new, words):
 
 @pytest.mark.parametrize("column", ["participant_id", "session_id", "diagnosis"])
 def test_a_column_that_is_needed_and_absent_is_named(tmp_path, column):
-    with pytest.raises(MissingInputError, match=rf"no column {column}.* in .*table\.tsv"):
-        table_of(tmp_path, TWO.replace(column, "other"), needs=["diagnosis"])
+    of_one = TWO.replace("sub-02", "sub-01").replace("age", "diagnosis")
+    with pytest.raises(MissingInputError, match=rf"no column {column} in .*table\.tsv"):
+        table_of(tmp_path, of_one.replace(column, "other"), needs=["diagnosis"])
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "said"),
+    [
+        ("participant_id\tsession_id\n01\tM06\n02\tbl\n", ["sub-01", "ses-M006"], "sub-01"),
+        ("Subject ID,Visit\n002_S_0295,m06\n7,m06\n", ["sub-002S0295", "ses-M006"], "Subject ID"),
+        ("PTID;VISCODE\n1003.0;v06\n1008.0;bl\n", ["sub-1003", "ses-M006"], "VISCODE"),
+        ("participant_id\tsession\nsub-1\t2\nsub-2\t2\n", ["sub-1", "ses-2"], "ses-2"),
+        ("participant_id\tage\nsub-1\t60\nsub-2\t61\n", ["sub-1", "ses-M000"], "ses-M000"),
+    ],
+)
+def test_other_spellings_of_ids_are_read_and_said(tmp_path, caplog, written, read, said):
+    table, _ = table_of(tmp_path, written)
+    assert table[["participant_id", "session_id"]].iloc[0].tolist() == read
+    assert said in caplog.text
+
+
+def test_what_is_written_as_bids_is_kept_to_the_letter_and_in_silence(tmp_path, caplog):
+    rows = "sub-01\tses-M06\nsub-01\tses-M012\nsub-01\tses-bl\nsub-A\tses-wave1\n"
+    table, _ = table_of(tmp_path, f"participant_id\tsession_id\n{rows}")
+    assert "".join(f"{one}\t{other}\n" for one, other in sessions.sessions_of(table)) == rows
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("pair", [("ses-M06", "ses-M006"), ("ses-bl", "ses-M00"), ("bl", "m0")])
+def test_one_month_in_two_spellings_is_a_repetition(tmp_path, pair):
+    rows = "".join(f"sub-01\t{session}\n" for session in ("ses-M012", *pair))
+    with pytest.raises(InvalidDataError, match="rows 3, 4|repeats"):
+        table_of(tmp_path, f"participant_id\tsession_id\n{rows}")
+
+
+def test_two_people_do_not_become_one_by_their_spelling(tmp_path):
+    with pytest.raises(InvalidDataError, match=r"rows 2, 3.*'a_1', 'a1'"):
+        table_of(tmp_path, "participant_id\tsession_id\na_1\tses-1\na1\tses-2\n")
 
 
 def test_months_are_compared_as_numbers():

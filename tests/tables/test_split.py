@@ -1,6 +1,9 @@
 """Participants set apart once."""
 
 import json
+import shlex
+import subprocess
+import sys
 from hashlib import sha256
 
 import numpy as np
@@ -12,8 +15,14 @@ from scipy import stats
 
 from clinicadl.config.read import settings as config_of
 from clinicadl.config.tables import SplitConfig
-from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError
-from clinicadl.tables.split import plan, shares, split
+from clinicadl.errors import (
+    InvalidDataError,
+    LeakageError,
+    MissingInputError,
+    OutputError,
+    UsageError,
+)
+from clinicadl.tables.split import plan, split
 
 
 def write(path, n=60, seed=0, **changed):
@@ -105,7 +114,7 @@ def test_no_participant_is_in_both_parts(tmp_path_factory, labels, n_sessions, s
     columns = ["participant_id", "session_id", "diagnosis"]
     pd.DataFrame(rows, columns=columns).to_csv(path, sep="\t", index=False)
     folder = split(
-        config(path, n_test=n_test, seed=seed, ignore_demographics=True, stratify_by="diagnosis")
+        config(path, n_test=n_test, seed=seed, ignore_demographics=True, stratify_by=["diagnosis"])
     )
     apart = read(folder / "validation_baseline.tsv")
     train = read(folder / "train.tsv")
@@ -118,44 +127,94 @@ def test_no_participant_is_in_both_parts(tmp_path_factory, labels, n_sessions, s
     assert 1 <= count <= n_test - 1
 
 
-@given(st.lists(st.integers(2, 60), min_size=2, max_size=6), st.data())
-def test_shares_are_proportional_and_leave_every_class_in_both_parts(sizes, data):
-    total, n_classes = sum(sizes), len(sizes)
-    n_test = data.draw(st.integers(n_classes, total - n_classes))
-    counts = shares(np.array(sizes), n_test)
-    assert counts.sum() == n_test
-    for size, count in zip(sizes, counts, strict=True):
-        assert 1 <= count <= size - 1
-    exact = np.array(sizes) * n_test / total
-    is_clipped = np.any((exact < 1) | (exact > np.array(sizes) - 1))
-    assert is_clipped or np.all(np.abs(counts - exact) < 1)
-
-
-def test_shares_by_hand():
-    # Shares 9.4, 8.4 and 2.2: 9, 8 and 2, and one more for the first of the larger remainders.
-    assert shares(np.array([47, 42, 11]), 20).tolist() == [10, 8, 2]
-    assert shares(np.array([2, 2]), 1) is None
+def both(folder):
+    return (read(folder / f"{name}_baseline.tsv") for name in ("validation", "train"))
 
 
 def test_age_and_sex_are_as_alike_as_asked_for(labels):
     folder = split(config(labels))
-    train = read(folder / "train_baseline.tsv")
-    apart = read(folder / "validation_baseline.tsv")
+    apart, train = both(folder)
+    inside, outside = apart["age"].astype(float), train["age"].astype(float)
+    p_age = stats.ttest_ind(inside, outside).pvalue
+    n, m = len(inside), len(outside)
+    pooled = ((n - 1) * inside.var() + (m - 1) * outside.var()) / (n + m - 2)
+    smd = abs(inside.mean() - outside.mean()) / pooled**0.5
+    counts = [[(part["sex"] == sex).sum() for sex in "FM"] for part in (apart, train)]
+    p_sex = stats.fisher_exact(counts).pvalue
+    assert min(p_age, p_sex) >= 0.8
+    assert smd <= 0.1
+    found = json.loads((folder / "split.json").read_text())["balance"]
+    np.testing.assert_allclose(
+        [found["age"]["p"], found["age"]["smd"], found["sex"]["p"]], [p_age, smd, p_sex], atol=1e-8
+    )
+
+
+def test_the_published_criterion_stays_available(labels):
+    folder = split(config(labels, balance="published"))
+    apart, train = both(folder)
     p_age = stats.ttest_ind(apart["age"].astype(float), train["age"].astype(float)).pvalue
     f_in, f_out = (apart["sex"] == "F").mean(), (train["sex"] == "F").mean()
     p_sex = stats.chisquare([1 - f_in, f_in], [1 - f_out, f_out]).pvalue
-    record = json.loads((folder / "split.json").read_text())
-    assert p_age >= 0.8
-    assert p_sex >= 0.8
-    np.testing.assert_allclose([record["p_age"], record["p_sex"]], [p_age, p_sex], rtol=1e-9)
+    found = json.loads((folder / "split.json").read_text())["balance"]
+    assert min(p_age, p_sex) >= 0.8
+    np.testing.assert_allclose(
+        [found["age"]["p"], found["sex"]["score"]], [p_age, p_sex], atol=1e-8
+    )
+
+
+def test_several_columns_are_balanced_at_once(labels):
+    planned = plan(config(labels, balance_by=["age", "sex", "site"], stratify_by=["diagnosis"]))
+    assert set(planned.record["balance"]) == {"age", "sex", "site"}
+    assert all(one["p"] >= 0.8 for one in planned.record["balance"].values())
+
+
+def test_every_column_of_numbers_is_balanced_by_kolmogorov_smirnov(tmp_path):
+    draw = np.random.default_rng(1)
+    write(tmp_path / "t.tsv", mmse=np.round(draw.normal(27, 2, 80), 2), note=["x"] * 80)
+    planned = plan(config(tmp_path / "t.tsv", multi_diagnoses=True))
+    assert set(planned.record["balance"]) == {"age", "mmse"}
+    assert min(one["p"] for one in planned.record["balance"].values()) >= 0.8
+    assert planned.record["mullti_diagnoses"] is True
 
 
 def test_the_first_draw_that_is_balanced_is_taken(labels):
-    loose = plan(config(labels, p_age_threshold=0, p_sex_threshold=0))
-    strict = plan(config(labels, p_age_threshold=0.95, p_sex_threshold=0.9))
+    loose = plan(config(labels, p_age_threshold=0, p_sex_threshold=0, smd_threshold=9))
+    narrow = plan(config(labels, p_age_threshold=0.95, p_sex_threshold=0.9))
     assert loose.record["trial"] == 0
-    assert strict.record["trial"] > 0
-    assert strict.record["p_age"] >= 0.95
+    assert narrow.record["trial"] > 0
+    assert narrow.record["balance"]["age"]["p"] >= 0.95
+
+
+def test_a_group_stays_together_and_classes_keep_their_shares(tmp_path):
+    table = write(tmp_path / "t.tsv")
+    family = [f"F{int(name[4:]) // 2 % 25}" for name in table["participant_id"]]
+    write(tmp_path / "t.tsv", family=family)
+    folder = split(config(tmp_path / "t.tsv", group_by="family", subset_name="test"))
+    apart = read(folder / "test_baseline.tsv")
+    train = read(folder / "train.tsv")
+    assert not set(apart["family"]) & set(train["family"])
+    assert len(apart) == 12
+    assert abs((apart["diagnosis"] == "AD").sum() - 4) <= 1
+    record = json.loads((folder / "split.json").read_text())
+    assert record["group_by"] == "family"
+
+
+def test_large_groups_that_do_not_fit_fall_short_with_a_warning(tmp_path, caplog):
+    table = write(tmp_path / "t.tsv")
+    centre = ["ABC"[int(name[4:]) // 20] for name in table["participant_id"]]
+    write(tmp_path / "t.tsv", centre=centre)
+    planned = plan(config(tmp_path / "t.tsv", group_by="centre", n_test=25))
+    assert len(planned.division.apart_baseline) == 20
+    assert "20 participants are set apart, not 25" in caplog.text
+
+
+def test_the_command_that_is_recorded_makes_the_same_split(labels, monkeypatch):
+    folder = split(config(labels, seed=3, stratify_by=["site"], balance_by=["age", "site"],
+                          valid_longitudinal=True, n_test=0.2))  # fmt: skip
+    words = shlex.split(json.loads((folder / "split.json").read_text())["command"])
+    monkeypatch.chdir(labels.parent)
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True)
+    assert contents(labels.parent / "split_2") == contents(folder)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
@@ -203,6 +262,11 @@ def test_the_json_tells_how_the_parts_were_made(labels):
     assert record["files"] == {
         path.name: sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.tsv")
     }
+    assert record["inputs"] == {"labels.tsv": record["sha256"]}
+    assert record["participants"] == {
+        "train": sorted(set(ids(folder, "train"))),
+        "test": sorted(set(ids(folder, "test_baseline"))),
+    }
 
 
 @pytest.mark.parametrize(
@@ -237,16 +301,33 @@ def test_a_share_of_nobody_is_refused(labels):
         split(config(labels, n_test=0.01))
 
 
-def test_what_cannot_be_balanced_says_what_was_best_and_writes_nothing(labels):
-    wanted = config(labels, n_test=2, p_age_threshold=1.0, p_sex_threshold=1.0)
-    with pytest.raises(InvalidDataError, match="best of 10000 draws") as caught:
-        split(wanted)
+def test_what_cannot_be_balanced_says_how_far_it_is_or_fails(labels, caplog):
+    wanted = {"n_test": 2, "p_age_threshold": 1.0, "p_sex_threshold": 1.0}
+    with pytest.raises(InvalidDataError, match="No draw is as balanced as asked for") as caught:
+        split(config(labels, strict=True, **wanted))
     message = str(caught.value)
     assert caught.value.exit_code == 65
-    assert "2 of 60 participants" in message
-    assert "age p = 0.9" in message
+    assert "age p 0.9" in message
     assert "--ignore_demographics" in message
     assert list(labels.parent.iterdir()) == [labels]
+    planned = plan(config(labels, **wanted))
+    reached = planned.record["balance"]["age"]["p"]
+    assert 0.9 < reached < 1
+    assert f"age p {reached:.3g}" in caplog.text
+    assert f"off by {1 - reached:.3g}" in caplog.text
+    assert len(planned.division.apart_baseline) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")
+def test_the_best_draw_is_the_best_of_all(labels):
+    """Every pair of two participants is tried by hand."""
+    wanted = config(labels, n_test=2, p_age_threshold=1.0, p_sex_threshold=0, balance_by=["age"],
+                    ignore_demographics=False, stratify_by=["site"], smd_threshold=0)  # fmt: skip
+    people = read(labels).sort_values("session_id").drop_duplicates("participant_id")
+    ages, sites = people["age"].astype(float).to_numpy(), people["site"].to_numpy()
+    pairs = [(i, j) for i in range(60) for j in range(i) if sites[i] != sites[j]]
+    best = max(stats.ttest_ind(ages[list(pair)], np.delete(ages, pair)).pvalue for pair in pairs)
+    assert plan(wanted).record["balance"]["age"]["p"] == pytest.approx(best, abs=1e-8)
 
 
 def test_more_classes_than_participants_of_a_part_are_refused(labels):
@@ -274,7 +355,7 @@ def test_two_columns_are_stratified_together(labels):
 
 
 def test_another_column_can_be_stratified_by(labels):
-    planned = plan(config(labels, stratify_by="site"))
+    planned = plan(config(labels, stratify_by=["site"]))
     assert planned.division.apart_baseline["site"].value_counts().to_dict() == {"x": 6, "y": 6}
 
 
@@ -285,11 +366,11 @@ def test_without_a_diagnosis_nothing_is_stratified_and_a_warning_says_so(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "said", [{"stratify_by": "diagnosis"}, {"categorical_split_variable": "scanner"}]
+    "said", [{"stratify_by": ["diagnosis"]}, {"categorical_split_variable": "scanner"}]
 )
 def test_a_column_that_was_named_must_be_there(tmp_path, said):
     write(tmp_path / "t.tsv", diagnosis=None)
-    with pytest.raises(MissingInputError, match=f"no column {next(iter(said.values()))}"):
+    with pytest.raises(MissingInputError, match=r"no column (diagnosis|scanner) to stratify"):
         split(config(tmp_path / "t.tsv", **said))
 
 
@@ -307,7 +388,8 @@ def test_absent_demographics_come_from_the_labels_above(tmp_path):
     write(tmp_path / "sub" / "t.tsv", age=None, sex=None)
     planned = plan(config(tmp_path / "sub" / "t.tsv"))
     assert planned.read == (tmp_path / "sub" / "t.tsv", tmp_path / "labels.tsv")
-    assert planned.record["p_age"] == plan(config(tmp_path / "labels.tsv")).record["p_age"]
+    same = plan(config(tmp_path / "labels.tsv"))
+    assert planned.record["balance"] == same.record["balance"]
     assert "age" not in planned.division.train.columns
 
 
@@ -315,8 +397,17 @@ def test_unknown_sexes_are_named(tmp_path):
     table = write(tmp_path / "t.tsv")
     write(tmp_path / "t.tsv", sex=["n/a", "n/a", *table["sex"][2:-1], "female"])
     with pytest.raises(InvalidDataError, match="sex of 2 participants is not M or F") as caught:
-        split(config(tmp_path / "t.tsv"))
+        split(config(tmp_path / "t.tsv", balance="published"))
     assert "sub-000, sub-059" in str(caught.value)
+
+
+def test_other_words_for_sex_are_classes_and_unknown_ones_are_left_out(tmp_path, caplog):
+    table = write(tmp_path / "t.tsv")
+    words = ["woman" if sex == "F" else "man" for sex in table["sex"]]
+    write(tmp_path / "t.tsv", sex=["n/a", "n/a", *words[2:]])
+    planned = plan(config(tmp_path / "t.tsv"))
+    assert planned.record["balance"]["sex"]["p"] >= 0.8
+    assert "without the sex of sub-000" in caplog.text
 
 
 def test_unknown_ages_are_left_out_of_the_balance(tmp_path):
@@ -328,13 +419,15 @@ def test_unknown_ages_are_left_out_of_the_balance(tmp_path):
         pd.to_numeric(read(folder / name)["age"], errors="coerce").dropna()
         for name in ("validation_baseline.tsv", "train_baseline.tsv")
     ]
-    np.testing.assert_allclose(record["p_age"], stats.ttest_ind(*known).pvalue, rtol=1e-9)
+    np.testing.assert_allclose(
+        record["balance"]["age"]["p"], stats.ttest_ind(*known).pvalue, atol=1e-8
+    )
 
 
 def test_ignoring_demographics_needs_none_and_stratifies_on_nothing_unnamed(tmp_path):
     write(tmp_path / "t.tsv", age=None, sex=None)
     free = plan(config(tmp_path / "t.tsv", ignore_demographics=True))
-    kept = plan(config(tmp_path / "t.tsv", ignore_demographics=True, stratify_by="diagnosis"))
+    kept = plan(config(tmp_path / "t.tsv", ignore_demographics=True, stratify_by=["diagnosis"]))
     assert free.record["stratified_by"] == []
     assert kept.division.apart_baseline["diagnosis"].value_counts().to_dict() == {"CN": 8, "AD": 4}
 
@@ -356,6 +449,27 @@ def test_a_split_of_a_split_lies_inside_it(labels):
     assert not set(parts[2]) & (set(parts[0]) | set(parts[1]))
 
 
+def test_a_table_that_took_in_a_participant_of_the_test_set_is_refused(labels):
+    outer = split(config(labels, subset_name="test"))
+    moved = (outer / "test_baseline.tsv").read_text().splitlines()[1]
+    with (outer / "train.tsv").open("a") as table:
+        table.write(f"{moved}\n")
+    with pytest.raises(LeakageError, match="now holds participants of test") as caught:
+        split(config(outer / "train.tsv"))
+    assert caught.value.exit_code == 4
+    assert moved.split("\t")[0] in str(caught.value)
+
+
+def test_a_table_that_was_shortened_is_noticed(labels, caplog):
+    outer = split(config(labels, subset_name="test"))
+    gone = ids(outer, "train")[-1]
+    kept = [line for line in (outer / "train.tsv").read_text().splitlines() if gone not in line]
+    (outer / "train.tsv").write_text("\n".join(kept) + "\n")
+    split(config(outer / "train.tsv"))
+    assert "0 participants came, 1 went" in caplog.text
+    assert gone in caplog.text
+
+
 def test_a_place_that_forbids_writing_is_refused(labels, monkeypatch):
     # The superuser may write anywhere, so the answer of the system is given for it.
     monkeypatch.setattr("os.access", lambda *_, **__: False)
@@ -368,6 +482,9 @@ def test_a_place_that_forbids_writing_is_refused(labels, monkeypatch):
     [
         {"subset_name": "train"}, {"subset_name": "../x"}, {"n_test": -1}, {"p_age_threshold": 2},
         {"p_sex_threshold": 0.5, "ignore_demographics": True}, {"seed": -1},
+        {"balance": "published", "smd_threshold": 0.1}, {"balance": "best"},
+        {"multi_diagnoses": True, "balance_by": ["age"]},
+        {"strict": True, "ignore_demographics": True},
     ],
 )  # fmt: skip
 def test_settings_that_mean_nothing_are_refused(labels, said):

@@ -3,13 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.errors import MissingInputError
 from clinicadl.tables.sessions import Source
-from clinicadl.tables.strata import Strata, shuffled, strata, without_singles
+from clinicadl.tables.strata import Strata, strata, without_singles
 
 
 def people(**columns):
@@ -61,11 +58,20 @@ def test_a_column_may_come_from_the_labels_above(tmp_path):
     assert found.read == (tmp_path / "labels.tsv",)
 
 
-def test_participants_without_a_class_are_named(tmp_path):
-    table = people(diagnosis=["CN", np.nan, np.nan])
-    with pytest.raises(InvalidDataError, match="2 participants have no diagnosis") as caught:
-        classes_of(table, tmp_path, ["diagnosis"])
-    assert "sub-1, sub-2" in str(caught.value)
+def test_participants_without_a_class_are_a_class_of_their_own(tmp_path, caplog):
+    found = classes_of(people(diagnosis=["CN", np.nan, np.nan]), tmp_path, ["diagnosis"])
+    assert found.names == ("CN", "unknown")
+    assert found.code.tolist() == [0, 1, 1]
+    assert "2 participants without a diagnosis" in caplog.text
+    assert "sub-1, sub-2" in caplog.text
+
+
+def test_a_class_comes_from_a_later_session_where_the_first_has_none(tmp_path):
+    table = people(diagnosis=["CN", np.nan])
+    later = table.assign(session_id="ses-M012", diagnosis=["AD", "AD"])
+    both = pd.concat([later, table], ignore_index=True)
+    found = strata(table, Source(tmp_path / "t.tsv", both), ["diagnosis"])
+    assert [found.names[i] for i in found.code] == ["CN", "AD"]
 
 
 def test_a_class_of_one_joins_the_first_class(caplog):
@@ -90,20 +96,3 @@ def test_larger_classes_stay(codes, caplog):
     classes = coded(*codes)
     assert without_singles(classes) is classes
     assert not caplog.text
-
-
-@given(
-    st.lists(st.integers(0, 3), min_size=1, max_size=12).flatmap(
-        lambda codes: st.tuples(
-            st.just(codes),
-            arrays(float, (3, len(codes)), elements=st.floats(0, 1, exclude_max=True)),
-        )
-    )
-)
-def test_participants_are_ordered_by_class_and_then_by_key(drawn):
-    codes, keys = np.array(drawn[0]), drawn[1]
-    order = shuffled(Strata(("A", "B", "C", "D"), codes, (), ()), keys)
-    for row, key in zip(order, keys, strict=True):
-        assert sorted(row) == list(range(len(codes)))
-        pairs = [(codes[i], key[i]) for i in row]
-        assert pairs == sorted(pairs)

@@ -20,7 +20,22 @@ _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DE
 def set_verbosity(level: int) -> None:
     """Show warnings of the package, more with ``-v``, only errors with ``-q``."""
     logging.basicConfig(format="clinicadl: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger().handlers[0].addFilter(_Once())
     logging.getLogger("clinicadl").setLevel(_LEVELS[max(-1, min(2, level))])
+
+
+class _Once:
+    """Lets every message pass once: a table that is read twice is no news."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the message is new."""
+        message = record.getMessage()
+        is_new = message not in self._said
+        self._said.add(message)
+        return is_new
 
 
 def progress(items: Iterable[T], *, total: int, what: str) -> Iterator[T]:

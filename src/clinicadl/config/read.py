@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -74,6 +75,33 @@ def to_toml(config: Section) -> str:
     import tomli_w
 
     return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+
+
+def command_line(command: str, config: Section, *, arguments: Sequence[str]) -> str:
+    """Return the command that these settings stand for, as a person would type it.
+
+    Parameters
+    ----------
+    command
+        Its words, after ``clinicadl``.
+    config
+        Its settings; those at their defaults are left out.
+    arguments
+        Names of the settings that are positional.
+    """
+    words = ["clinicadl", *command.split(), *(str(getattr(config, name)) for name in arguments)]
+    for place in places(type(config)):
+        (name,) = place.path
+        value = getattr(config, name)
+        if name in arguments or value == place.field.get_default():
+            continue
+        flag = place.flag if value is not False else place.said("off") or f"no-{place.flag}"
+        values = value if isinstance(value, tuple) else () if isinstance(value, bool) else (value,)
+        words += [
+            f"--{flag}",
+            *(f"{one:g}" if isinstance(one, float) else str(one) for one in values),
+        ]
+    return shlex.join(words)
 
 
 def json_schema() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from clinicadl.data.origin import Origin
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.errors import InvalidDataError, UsageError, listed
-from clinicadl.guard import check
+from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import TrainingSplit
+from clinicadl.guard.rules import Finding, TrainingSplit
 from clinicadl.layouts import caps, files, splits
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import Parent
@@ -106,13 +106,14 @@ def plan(config: ExperimentConfig) -> Plan:
     _check_network(config, planned, stored.shape, task.n_outputs)
     ancestry = transfer.ancestry(config, [one.number for one in planned])
     held_out = splits.test_tables(config.data.tsv_directory)
+    read = [*held_out, *(path for one in tables for path in (one.train, one.validation))]
     verdict = check.training(
         [_sessions(one) for one in planned],
         test=[key for path in held_out for key in sessions.sessions_of(sessions.read(path))],
         test_tables=held_out,
         ancestors=ancestry.ancestors,
+        edits=edits(read),
     )
-    read = [*held_out, *(path for one in tables for path in (one.train, one.validation))]
     return Plan(
         config=config,
         extraction=extraction,
@@ -125,6 +126,16 @@ def plan(config: ExperimentConfig) -> Plan:
         parents=ancestry.parents,
         verdict=verdict,
     )
+
+
+def edits(tables: Iterable[Path]) -> tuple[Finding, ...]:
+    """Return what the guard finds in tables that were edited after their division."""
+    return tuple(found for path in tables for found in proof.check(path, _participants(path)))
+
+
+def _participants(path: Path) -> Iterator[str]:
+    """Yield who is in a table, which is read only if anybody asks."""
+    yield from sessions.read(path)[sessions.PARTICIPANT]
 
 
 def announce(verdict: Verdict) -> None:

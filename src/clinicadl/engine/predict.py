@@ -116,6 +116,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
         sessions.sessions_of(group.table),
         seen=_seen(maps),
         hashes={key: found.sha256 for key, found in stored.origins.items()},
+        edits=plan.edits(_tables(config.participants_tsv)) if config.participants_tsv else (),
     )
     verdict = verdict.enforce(config.accept_leakage)
     plan.announce(verdict)

@@ -94,6 +94,7 @@ def training(
     test: Collection[Session] = (),
     test_tables: Sequence[object] = (),
     ancestors: Sequence[Ancestor] = (),
+    edits: Sequence[Finding] = (),
 ) -> Verdict:
     """Return what the guard says before a training.
 
@@ -107,13 +108,16 @@ def training(
         The tables of the test sets, for the message.
     ancestors
         Models whose weights come in: the source, its source, and so on; one for each split.
+    edits
+        What `clinicadl.guard.proof.check` found in the tables.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
     facts = TrainingFacts(splits, test, test_tables, ancestors)
-    return Verdict(tuple(found for rule in TRAINING_RULES.values() for found in rule(facts)))
+    found = (found for rule in TRAINING_RULES.values() for found in rule(facts))
+    return Verdict((*edits, *found))
 
 
 def evaluation(
@@ -122,6 +126,7 @@ def evaluation(
     *,
     seen: Sequence[Seen],
     hashes: Mapping[Session, str],
+    edits: Sequence[Finding] = (),
 ) -> Verdict:
     """Return what the guard says before a trained model looks at a data group.
 
@@ -135,11 +140,13 @@ def evaluation(
         What the model saw, and what each of its ancestors saw.
     hashes
         Content hash of the source image of each session, as far as it is known.
+    edits
+        What `clinicadl.guard.proof.check` found in the tables of the group.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
     facts = EvaluationFacts(group, sessions, seen, hashes)
-    found = tuple(found for rule in EVALUATION_RULES.values() for found in rule(facts))
-    return Verdict(found, way_out=ACCEPT)
+    found = (found for rule in EVALUATION_RULES.values() for found in rule(facts))
+    return Verdict((*edits, *found), way_out=ACCEPT)

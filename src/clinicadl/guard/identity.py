@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from unicodedata import decimal, normalize
 
+from clinicadl.layouts.ids import month
+
 if TYPE_CHECKING:  # the guard decides about names: it needs no image library
     from clinicadl.layouts.caps import Session
 
@@ -91,7 +93,7 @@ def same_sessions(
     """
     visits: dict[tuple[str, str], list[Session]] = {}
     for participant, session in dict.fromkeys(those):
-        visits.setdefault((participant, key(session)), []).append((participant, session))
+        visits.setdefault((participant, visit(session)), []).append((participant, session))
     wanted = dict.fromkeys(these)
     people = same_participants(
         (participant for participant, _ in wanted), (participant for participant, _ in visits)
@@ -99,13 +101,25 @@ def same_sessions(
     found = {}
     for participant, session in wanted:
         same = [
-            visit
+            same_visit
             for other in people.get(participant, ())
-            for visit in visits.get((other, key(session)), ())
+            for same_visit in visits.get((other, visit(session)), ())
         ]
         if same:
             found[participant, session] = tuple(same)
     return found
+
+
+def visit(session: str) -> str:
+    """Return what two spellings of one session have in common: their month, else their key.
+
+    Examples
+    --------
+    >>> visit("ses-bl") == visit("ses-M000") == visit("M0"), visit("ses-wave1")
+    (True, 'wave1')
+    """
+    told = month(session.strip())
+    return key(session) if told is None else f"m{told}"
 
 
 def _without_letters(spelt: str) -> str:

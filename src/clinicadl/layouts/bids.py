@@ -16,11 +16,12 @@ import pandas as pd
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.layouts import tsv
 from clinicadl.layouts.files import existing_folder
+from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-PARTICIPANT, SESSION, FILENAME = "participant_id", "session_id", "filename"
+FILENAME = "filename"
 
 _PARTICIPANT_FOLDER = re.compile(r"sub-[A-Za-z0-9]+")
 _SESSION_FOLDER = re.compile(r"ses-[A-Za-z0-9]+")
@@ -304,7 +305,7 @@ def participants(bids: Path) -> pd.DataFrame:
     """
     path = bids / "participants.tsv"
     table = tsv.read(path, "table of participants", needs=(PARTICIPANT,))
-    tsv.check_ids(table, PARTICIPANT, "sub-", path)
+    tsv.check_ids(table, PARTICIPANT, path)
     tsv.refuse_repeated(table, (PARTICIPANT,), path)
     return table
 
@@ -321,7 +322,7 @@ def sessions(bids: Path, participant: str) -> pd.DataFrame:
     """
     path = _table(bids, [participant], "sessions")
     table = tsv.read(path, "table of sessions", needs=(SESSION,))
-    tsv.check_ids(table, SESSION, "ses-", path)
+    tsv.check_ids(table, SESSION, path)
     tsv.refuse_repeated(table, (SESSION,), path)
     return table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,14 +18,16 @@ from clinicadl.layouts.files import (
     whole_folder,
     write_json,
 )
+from clinicadl.layouts.ids import PARTICIPANT
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLIT_JSON, KFOLD_JSON = "split.json", "kfold.json"
 MOST_PARENTS = 5
 """How many folders are searched for the test set that tables were separated from."""
 
-_DIGEST = "sha256"
+DIGEST = "sha256"
 _FILES = "files"
+_PARTICIPANTS = "participants"
 _SUBSET = "subset_name"
 
 
@@ -104,7 +106,8 @@ def write_split(
     """
     with whole_folder(folder) as temporary:
         digests = _write_tables(temporary, division, subset_name)
-        write_json(temporary / SPLIT_JSON, {**record, _FILES: digests})
+        proof = {_FILES: digests, _PARTICIPANTS: _participants(division, subset_name)}
+        write_json(temporary / SPLIT_JSON, {**record, **proof})
 
 
 def write_folds(
@@ -119,11 +122,24 @@ def write_folds(
     """
     with whole_folder(folder) as temporary:
         digests: dict[str, str] = {}
+        people: dict[str, list[str]] = {}
         for number, division in enumerate(divisions):
             home = split_folder(temporary, number)
             written = _write_tables(home, division, subset_name)
             digests |= {f"{home.name}/{name}": digest for name, digest in written.items()}
-        write_json(temporary / KFOLD_JSON, {**record, _FILES: digests})
+            in_sets = _participants(division, subset_name)
+            people |= {f"{home.name}/{name}": who for name, who in in_sets.items()}
+        write_json(temporary / KFOLD_JSON, {**record, _FILES: digests, _PARTICIPANTS: people})
+
+
+def _participants(division: Division, subset_name: str) -> dict[str, list[str]]:
+    """Return who is in each set of a division."""
+    tables = {TRAIN: division.train_baseline, subset_name: division.apart_baseline}
+    return {
+        name: sorted(table[PARTICIPANT].unique())
+        for name, table in tables.items()
+        if table is not None
+    }
 
 
 def _write_tables(folder: Path, division: Division, subset_name: str) -> dict[str, str]:
@@ -132,6 +148,102 @@ def _write_tables(folder: Path, division: Division, subset_name: str) -> dict[st
         tsv.write(folder / name, table)
         digests[name] = sha256(folder / name)
     return digests
+
+
+class Recorded(NamedTuple):
+    """What the record of a division says of one of its tables."""
+
+    record: Path
+    """The ``split.json`` or ``kfold.json``."""
+    name: str
+    """The table in it: ``train.tsv``, ``split-0/validation_baseline.tsv``."""
+    part: str
+    """The set that the table is of: ``train``, ``validation``, ..."""
+    digest: str
+    """SHA-256 of the table as it was written."""
+    participants: Mapping[str, frozenset[str]]
+    """Set of the same division -> who is in it; empty in records of release 1.x."""
+
+
+def recorded(table: Path) -> Recorded | None:
+    """Return what the record of its division says of a table, or nothing where none names it.
+
+    Raises
+    ------
+    InvalidDataError
+        The record is damaged.
+    """
+    folder = table.resolve().parent
+    for path, prefix in (
+        (folder / SPLIT_JSON, ""),
+        (folder.parent / KFOLD_JSON, f"{folder.name}/"),
+    ):
+        record = _record(path)
+        name = prefix + table.name
+        digest = record.get(_FILES, {}).get(name)
+        if digest is None:
+            continue
+        people = {
+            key.removeprefix(prefix): frozenset(who)
+            for key, who in record.get(_PARTICIPANTS, {}).items()
+            if key.startswith(prefix)
+        }
+        part = table.stem.removesuffix("_baseline")
+        return Recorded(path, name, part, digest, people)
+    return None
+
+
+class Edit(NamedTuple):
+    """What became of a table since its division was made."""
+
+    record: Recorded
+    came: tuple[str, ...]
+    """Participants that it did not have, and no other set of the division either."""
+    went: tuple[str, ...]
+    """Participants that it had."""
+    moved: Mapping[str, tuple[str, ...]]
+    """Other set of the division -> its participants that are now in this table."""
+
+
+def edited(table: Path, participants: Iterable[str]) -> Edit | None:
+    """Return what became of a table since its division was made, or nothing if it is the same.
+
+    Parameters
+    ----------
+    table
+        Its file.
+    participants
+        Who is in it.
+
+    Raises
+    ------
+    InvalidDataError
+        The record of the division is damaged.
+    """
+    found = recorded(table)
+    if found is None or found.digest == sha256(table):
+        return None
+    now = set(participants)
+    before = found.participants.get(found.part, frozenset())
+    others = {name: who & now for name, who in found.participants.items() if name != found.part}
+    moved = {name: tuple(sorted(who - before)) for name, who in others.items() if who - before}
+    strangers = now - before - {who for names in moved.values() for who in names}
+    return Edit(found, tuple(sorted(strangers)), tuple(sorted(before - now)), moved)
+
+
+def renew(table: Path) -> None:
+    """Record a table anew after an edit of ours that moved nobody; nothing where none names it.
+
+    Raises
+    ------
+    OutputError
+        The record cannot be written.
+    """
+    found = recorded(table)
+    if found is not None:
+        record = _record(found.record)
+        files = {**record[_FILES], found.name: sha256(table)}
+        write_json(found.record, {**record, _FILES: files})
 
 
 def read(
@@ -248,19 +360,20 @@ def _test_set(folder: Path) -> Iterator[Path]:
 
 
 def _beside(folder: Path) -> Iterator[Path]:
-    made_from = (_record(folder / SPLIT_JSON) or _record(folder / KFOLD_JSON)).get(_DIGEST)
+    made_from = (_record(folder / SPLIT_JSON) or _record(folder / KFOLD_JSON)).get(DIGEST)
     if made_from is None:
         return
     for path in sorted(folder.parent.glob(f"*/{SPLIT_JSON}")):
-        if path.parent != folder and _record(path).get(_DIGEST) == made_from:
+        if path.parent != folder and _record(path).get(DIGEST) == made_from:
             yield path.parent
 
 
 def _record(path: Path) -> dict[str, Any]:
     record = read_json(path, "record of a split") if path.is_file() else {}
-    if not isinstance(record.get(_FILES, {}), Mapping):
-        raise InvalidDataError(
-            "The record of a split does not name its tables as keys", where=path,
-            found=type(record[_FILES]).__name__, fix="Split again",
-        )  # fmt: skip
+    for key in (_FILES, _PARTICIPANTS):
+        if not isinstance(record.get(key, {}), Mapping):
+            raise InvalidDataError(
+                f"The record of a split does not have {key} by name", where=path,
+                found=type(record[key]).__name__, fix="Split again",
+            )  # fmt: skip
     return record

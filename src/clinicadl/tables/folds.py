@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from clinicadl.config.tables import KFoldConfig
-from clinicadl.draws import generator
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts import splits
-from clinicadl.layouts.files import refuse_unwritable, sha256
+from clinicadl.layouts.files import refuse_unwritable
 from clinicadl.layouts.splits import Division
-from clinicadl.tables import demographics, sessions
-from clinicadl.tables.demographics import Numbers, Positions, Trait
-from clinicadl.tables.sessions import Source
-from clinicadl.tables.split import division_of
-from clinicadl.tables.strata import Strata, shuffled, strata
+from clinicadl.tables import division
+from clinicadl.tables.balance import CRITERIA, Covariate, Least, balance
+from clinicadl.tables.division import Drawn, People
+from clinicadl.tables.drawing import Drawing, fold_numbers
+from clinicadl.tables.strata import Strata
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +25,8 @@ N_TRIALS = 200
 """Divisions among which the best balanced one is taken."""
 
 _PURPOSE = "kfold"
+_MOST_CELLS = 5_000_000
+_NO_LEAST = Least(p_numbers=0, p_classes=0, most_smd=np.inf)
 
 
 class Plan(NamedTuple):
@@ -38,22 +37,6 @@ class Plan(NamedTuple):
     read: tuple[Path, ...]
     divisions: tuple[Division, ...]
     record: dict[str, Any]
-
-
-class _Traits(NamedTuple):
-    """What is balanced, where it is known."""
-
-    age: Trait | None
-    sex: Trait | None
-
-
-class _Folds(NamedTuple):
-    """The participants of each fold, and how alike they are to the others."""
-
-    members: list[Positions]
-    trial: int
-    p_age: list[float] | None
-    p_sex: list[float] | None
 
 
 def kfold(config: KFoldConfig) -> Path:
@@ -73,7 +56,9 @@ def kfold(config: KFoldConfig) -> Path:
     MissingInputError
         The table or a column is absent.
     InvalidDataError
-        The table is wrong, or has fewer participants than folds.
+        The table is wrong, or has fewer participants or groups than folds.
+    LeakageError
+        Somebody has two places in earlier divisions, or was moved into the table by hand.
     OutputError
         The folder cannot be written.
     """
@@ -82,45 +67,40 @@ def kfold(config: KFoldConfig) -> Path:
     return planned.folder
 
 
-def plan(config: KFoldConfig) -> Plan:
+def plan(config: KFoldConfig, people: People | None = None) -> Plan:
     """Return the divisions that `kfold` would write.
+
+    Parameters
+    ----------
+    config
+        How many folds, and what is kept alike.
+    people
+        Whom the table holds, where it is not written yet.
 
     Raises
     ------
     MissingInputError
         The table or a column is absent.
     InvalidDataError
-        The table is wrong, or has fewer participants than folds.
+        The table is wrong, or has fewer participants or groups than folds.
+    LeakageError
+        Somebody has two places in earlier divisions, or was moved into the table by hand.
     OutputError
         The folder cannot be written.
     """
-    given = Source(config.data_tsv, sessions.read(config.data_tsv))
-    table = sessions.in_order(given.table)
-    people = sessions.baseline(table)
+    if people is None:
+        people = division.read(config.data_tsv, merged_tsv=config.merged_tsv)
     folder = splits.next_folder(config.data_tsv.parent, f"{config.n_splits}_fold")
     refuse_unwritable(folder)
-    read = [config.data_tsv]
-    folds = _Folds([np.arange(len(people))], 0, None, None)
-    columns: tuple[str, ...] = ()
+    everybody = np.ones((1, people.n), dtype=bool)
+    drawn = Drawn(everybody, 0, None, (), (config.data_tsv,))
     if config.n_splits:
-        named = "stratification" in config.model_fields_set
-        by = config.stratification
-        classes = strata(people, given, [by], optional=() if named else (by,))
-        traits = _Traits(None, None) if config.ignore_demographics else _traits(people, given)
-        columns = classes.columns
-        read += [*classes.read, *(trait.read for trait in traits if trait is not None)]
-        _check_sizes(classes, config)
-        folds = _best(config, classes, traits)
-    return Plan(
-        config,
-        folder,
-        tuple(dict.fromkeys(read)),
-        tuple(
-            division_of(table, people, members, valid_longitudinal=config.valid_longitudinal)
-            for members in folds.members
-        ),
-        _record(config, columns, folds),
+        drawn = _drawn(config, people)
+    divisions = tuple(
+        people.division(apart, valid_longitudinal=config.valid_longitudinal)
+        for apart in drawn.apart
     )
+    return Plan(config, folder, drawn.read, divisions, _record(config, drawn))
 
 
 def write(planned: Plan) -> None:
@@ -139,27 +119,43 @@ def write(planned: Plan) -> None:
     )
 
 
-def _traits(people: pd.DataFrame, given: Source) -> _Traits:
-    traits = _Traits(demographics.ages(people, given), demographics.sexes(people, given))
-    for name, trait in (("age", traits.age), ("sex (M or F)", traits.sex)):
-        if trait is None:
-            continue
-        unknown = people[sessions.PARTICIPANT][np.isnan(trait.value)]
-        if len(unknown):
-            logger.warning(
-                "The folds are balanced without the %s of %s, which %s does not know",
-                name, listed(unknown), trait.read,
-            )  # fmt: skip
-    return traits
-
-
-def _check_sizes(classes: Strata, config: KFoldConfig) -> None:
-    n_people, n_folds = len(classes.code), config.n_splits
-    if n_people < n_folds:
+def _drawn(config: KFoldConfig, people: People) -> Drawn:
+    named = "stratification" in config.model_fields_set
+    by = config.stratification
+    classes = people.strata(by, optional=() if named else by)
+    needed = "balance_by" in config.model_fields_set
+    columns = () if config.ignore_demographics else config.balance_by
+    covariates = people.covariates(columns, needed=needed)
+    if config.balance == "published":
+        division.refuse_other_sexes(people, covariates)
+    together = people.units(config.group_by)
+    _check_sizes(classes, together.n, config)
+    place = people.places(
+        together, config.around, subset_name=config.subset_name, n_folds=config.n_splits
+    )
+    drawing = Drawing(classes.code, together, place)
+    merged = () if config.merged_tsv is None else (config.merged_tsv,)
+    read = division.tables_read(
+        config.data_tsv, merged, classes.read, together.read, *((one.read,) for one in covariates)
+    )
+    found = _best(config, drawing, covariates)
+    empty = [f"split-{i}" for i, apart in enumerate(found.apart) if not apart.any()]
+    if empty:
         raise InvalidDataError(
-            "There are fewer participants than folds", where=config.data_tsv,
-            found=f"{n_people} participants, {n_folds} folds",
-            fix=f"Give --n_splits {n_people} or less" if n_people > 1 else "Use a larger table",
+            "A fold would have no participants", where=config.data_tsv, found=listed(empty),
+            fix="Ask for fewer folds: groups are kept whole, and earlier divisions decide",
+        )  # fmt: skip
+    return found._replace(stratified_by=classes.columns, read=read)
+
+
+def _check_sizes(classes: Strata, n_units: int, config: KFoldConfig) -> None:
+    n_folds = config.n_splits
+    if n_units < n_folds:
+        what = "groups" if n_units < len(classes.code) else "participants"
+        raise InvalidDataError(
+            f"There are fewer {what} than folds", where=config.data_tsv,
+            found=f"{n_units} {what}, {n_folds} folds",
+            fix=f"Give --n_splits {n_units} or less" if n_units > 1 else "Use a larger table",
         )  # fmt: skip
     small = [
         f"{name} ({size})"
@@ -172,65 +168,25 @@ def _check_sizes(classes: Strata, config: KFoldConfig) -> None:
         )
 
 
-def members_of_folds(order: Positions, n_folds: int) -> list[Positions]:
-    """Return the participants of each fold, dealt like cards from participants ordered by class.
-
-    So the folds, and the members of each class in them, differ in number by one at most.
-
-    Parameters
-    ----------
-    order
-        Positions of participants, shape (trials, participants).
-    n_folds
-        Number of folds.
-
-    Returns
-    -------
-    One array a fold, shape (trials, participants of the fold), each row sorted.
-    """
-    return [np.sort(order[:, fold::n_folds], axis=1) for fold in range(n_folds)]
-
-
-def _best(config: KFoldConfig, classes: Strata, traits: _Traits) -> _Folds:
+def _best(config: KFoldConfig, drawing: Drawing, covariates: tuple[Covariate, ...]) -> Drawn:
     """Return the division whose worst fold is most like the others, the first among equals."""
-    n_trials = N_TRIALS if any(trait is not None for trait in traits) else 1
-    keys = np.stack([
-        generator(config.seed, _PURPOSE, sample=trial).random(len(classes.code))
-        for trial in range(n_trials)
-    ])  # fmt: skip
-    members = members_of_folds(shuffled(classes, keys), config.n_splits)
-    p_age = _of_folds(demographics.age_balance, traits.age, members)
-    p_sex = _of_folds(demographics.sex_balance, traits.sex, members)
-    known = [p.min(axis=1) for p in (p_age, p_sex) if p is not None]
-    best = int(np.argmax(np.min(known, axis=0))) if known else 0
-    return _Folds(
-        [fold[best] for fold in members],
-        best,
-        None if p_age is None else [float(p) for p in p_age[best]],
-        None if p_sex is None else [float(p) for p in p_sex[best]],
-    )
+    n_people, n_folds = len(drawing.code), config.n_splits
+    n_trials = min(N_TRIALS, max(_MOST_CELLS // n_people, 8)) if covariates else 1
+    keys = division.keys(config.seed, _PURPOSE, range(n_trials), n_people)
+    folds = fold_numbers(drawing, n_folds, keys)
+    criterion = CRITERIA[config.balance]
+    found = [balance(covariates, folds == fold, criterion, _NO_LEAST) for fold in range(n_folds)]
+    best = int(np.argmax(np.min([one.margin for one in found], axis=0)))
+    reached = [one.of(best) for one in found] if covariates else None
+    apart = np.stack([folds[best] == fold for fold in range(n_folds)])
+    return Drawn(apart, best, reached, (), ())
 
 
-def _of_folds(
-    balance: Callable[[Numbers, Positions], Numbers], trait: Trait | None, members: list[Positions]
-) -> Numbers | None:
-    """Return the balance of each fold with the others, shape (trials, folds)."""
-    if trait is None:
-        return None
-    return np.stack([balance(trait.value, fold) for fold in members], axis=1)
-
-
-def _record(config: KFoldConfig, columns: tuple[str, ...], folds: _Folds) -> dict[str, Any]:
+def _record(config: KFoldConfig, drawn: Drawn) -> dict[str, Any]:
     return {
         "n_splits": config.n_splits,
         "subset_name": config.subset_name,
-        "stratification": columns[0] if columns else None,
+        "stratification": drawn.stratified_by[0] if drawn.stratified_by else None,
         "ignore_demographics": config.ignore_demographics,
-        "valid_longitudinal": config.valid_longitudinal,
-        "seed": config.seed,
-        "trial": folds.trial,
-        "p_age": folds.p_age,
-        "p_sex": folds.p_sex,
-        "data_tsv": config.data_tsv.name,
-        "sha256": sha256(config.data_tsv),
+        **division.provenance("tsvtools kfold", config, drawn),
     }

@@ -7,19 +7,20 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from clinicadl.config.data import DEFAULT_DIAGNOSES
 from clinicadl.errors import InvalidDataError, MissingInputError, listed
-from clinicadl.layouts import tsv
+from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.caps import Session
+from clinicadl.layouts.ids import PARTICIPANT as PARTICIPANT
+from clinicadl.layouts.ids import SESSION as SESSION
+from clinicadl.layouts.ids import month as month
 
 logger = logging.getLogger(__name__)
 
-PARTICIPANT = "participant_id"
-SESSION = "session_id"
 DIAGNOSIS = "diagnosis"
 SEX = "sex"
 AGES = ("age", "age_bl")
@@ -35,16 +36,19 @@ _MEANING = "table of sessions"
 def read(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
     """Return a checked table of sessions, whose cells are text as it was written.
 
+    Ids that bear their prefix are kept to the letter. Other spellings, of ids and of the names of
+    their columns, are recognized, and a warning says what was assumed.
+
     Parameters
     ----------
     path
-        Tab-separated text with ``participant_id``, ``session_id`` and any other columns.
+        Text with ``participant_id``, ``session_id`` and any other columns.
     needs
         Other columns that it must have.
 
     Returns
     -------
-    Index 0, 1, ...; what is missing is NaN; only the ids are rid of blanks around them.
+    Index 0, 1, ...; what is missing is NaN; the columns of ids are called as above.
 
     Raises
     ------
@@ -53,15 +57,79 @@ def read(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
     InvalidDataError
         It is no such table, an id has another form, or a session comes twice.
     """
-    table = tsv.read(path, _MEANING, needs=(PARTICIPANT, SESSION, *needs))
-    for column, prefix in ((PARTICIPANT, "sub-"), (SESSION, "ses-")):
-        table[column] = pd.Series(
-            [cell.strip() if isinstance(cell, str) else cell for cell in table[column]],
-            dtype=object,
+    table = tsv.read(path, _MEANING)
+    renamed = {
+        name: column for column in ids.PREFIX_OF if (name := _spelt(table, column)) is not None
+    }
+    if renamed:
+        logger.warning(
+            "%s: %s", path, ", ".join(f"{name} is taken as {to}" for name, to in renamed.items())
         )
-        tsv.check_ids(table, column, prefix, path)
+        table = table.rename(columns=renamed)
+    if SESSION not in table.columns and not table.get(PARTICIPANT, table.index).duplicated().any():
+        logger.warning(
+            "%s has no column %s and nobody twice: every session is taken as %s",
+            path, SESSION, ids.ONLY_SESSION,
+        )  # fmt: skip
+        table.insert(min(1, len(table.columns)), SESSION, ids.ONLY_SESSION)
+    tsv.check_columns(table, (PARTICIPANT, SESSION, *needs), path, _MEANING)
+    for column in ids.PREFIX_OF:
+        table[column] = _ids(table, column, path)
+        tsv.check_ids(table, column, path)
     tsv.refuse_repeated(table, (PARTICIPANT, SESSION), path)
+    _refuse_one_month_twice(table, path)
     return table
+
+
+def _refuse_one_month_twice(table: pd.DataFrame, path: Path) -> None:
+    months = [(who, month(session)) for who, session in sessions_of(table)]
+    again = pd.Series(months, dtype=object).duplicated(keep=False)
+    rows = [i for i, repeated in enumerate(again) if repeated and months[i][1] is not None]
+    if rows:
+        raise InvalidDataError(
+            f"{len(rows)} rows are the same month of a participant in two spellings",
+            where=tsv.place(path, rows, SESSION),
+            found=listed(" | ".join(key) for key in sessions_of(table.iloc[rows])),
+            fix="Keep one row of each",
+        )  # fmt: skip
+
+
+def _spelt(table: pd.DataFrame, column: str) -> str | None:
+    """Return the name that a column of ids has in a table that does not call it as we do."""
+    if column in table.columns:
+        return None
+    name_of = {re.sub(r"[\W_]+", "", name).lower(): str(name) for name in table.columns}
+    return next((name_of[one] for one in ids.SPELLINGS[column] if one in name_of), None)
+
+
+def _ids(table: pd.DataFrame, column: str, path: Path) -> pd.Series[Any]:
+    """Return a column of ids as BIDS writes them.
+
+    Raises
+    ------
+    InvalidDataError
+        Two spellings in this very column would become one id.
+    """
+    written = [cell.strip() if isinstance(cell, str) else cell for cell in table[column]]
+    id_of = {cell: ids.as_id(cell, column) for cell in written if isinstance(cell, str)}
+    changed = {cell: named for cell, named in id_of.items() if cell != named}
+    if changed:
+        first = next(iter(changed))
+        logger.warning(
+            "%s: %d spellings of %s are taken as BIDS writes them, as %r for %r",
+            path, len(changed), column, changed[first], first,
+        )  # fmt: skip
+    spelling_of: dict[str, str] = {}
+    for cell, named in id_of.items():
+        # A session may be written in two ways; people must not become one.
+        if spelling_of.setdefault(named, cell) != cell and column == PARTICIPANT:
+            rows = [i for i, one in enumerate(written) if one in (cell, spelling_of[named])]
+            raise InvalidDataError(
+                f"Two spellings of {column} would be one participant",
+                where=tsv.place(path, rows, column), found=f"{spelling_of[named]!r}, {cell!r}",
+                fix="Write both as sub- and then letters and digits: the same, or different ones",
+            )  # fmt: skip
+    return pd.Series([id_of.get(cell, cell) for cell in written], dtype=object, index=table.index)
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
@@ -74,23 +142,26 @@ def sessions_of(table: pd.DataFrame) -> list[Session]:
     return list(zip(table[PARTICIPANT].astype(str), table[SESSION].astype(str), strict=True))
 
 
-def months(session: str) -> tuple[tuple[int, int, str], ...]:
-    """Return what sessions are ordered by: their letters as text, their digits as numbers.
+def by_month(session: str) -> tuple[tuple[int, int, str], ...]:
+    """Return what sessions are ordered by: their month, else their letters and numbers.
 
     Examples
     --------
-    >>> sorted(["ses-M12", "ses-M006", "ses-M0"], key=months)
-    ['ses-M0', 'ses-M006', 'ses-M12']
+    >>> sorted(["ses-M12", "ses-M006", "ses-bl", "ses-2", "ses-10"], key=by_month)
+    ['ses-bl', 'ses-M006', 'ses-M12', 'ses-2', 'ses-10']
     """
+    told = month(session)
+    if told is not None:
+        # M00 and M000 are one month: the spelling decides last, so that the order is never open.
+        return ((0, told, ""), (2, 0, session))
     pieces = re.findall(r"\d+|\D+", session)
-    ordered = [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in pieces]
-    # M00 and M000 are one month: the spelling decides last, so that the order is never open.
+    ordered = [(1, int(one), "") if one.isdecimal() else (1, 0, one) for one in pieces]
     return (*ordered, (2, 0, session))
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows sorted by participant, then by month."""
-    keys = [(participant, months(session)) for participant, session in sessions_of(table)]
+    keys = [(participant, by_month(session)) for participant, session in sessions_of(table)]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return table.iloc[order].reset_index(drop=True)
 
@@ -104,7 +175,7 @@ def baseline(table: pd.DataFrame) -> pd.DataFrame:
     keys = sessions_of(table)
     for i, (participant, session) in enumerate(keys):
         best = first.get(participant)
-        if best is None or months(session) < months(keys[best][1]):
+        if best is None or by_month(session) < by_month(keys[best][1]):
             first[participant] = i
     return table.iloc[sorted(first.values())].reset_index(drop=True)
 
@@ -126,7 +197,7 @@ def numbers(table: pd.DataFrame, column: str, *, where: Path) -> pd.Series[float
     InvalidDataError
         A cell is no finite number.
     """
-    values = [_number(cell) for cell in table[column]]
+    values = [number(cell) for cell in table[column]]
     wrong = [i for i, value in enumerate(values) if value is None]
     if wrong:
         cells = table[column].iloc[wrong]
@@ -140,7 +211,7 @@ def numbers(table: pd.DataFrame, column: str, *, where: Path) -> pd.Series[float
     return pd.Series(values, index=table.index, dtype="float64", name=column)
 
 
-def _number(cell: object) -> float | None:
+def number(cell: object) -> float | None:
     """Return the number, NaN if the value is missing, or nothing if it is no number."""
     if pd.isna(cell):  # type: ignore[call-overload]  # the stubs know no cell of unknown type
         return math.nan
@@ -150,6 +221,37 @@ def _number(cell: object) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and "_" not in text else None
+
+
+def values_of(people: pd.DataFrame, found: Source, column: str) -> list[object]:
+    """Return a column of each participant: of the session at hand, else of the first that has one.
+
+    Parameters
+    ----------
+    people
+        One row a participant.
+    found
+        The table that the column stands in.
+    column
+        Its name.
+
+    Returns
+    -------
+    Text as it is written; NaN where no session of the participant has a value.
+    """
+    own = dict(zip(sessions_of(found.table), found.table[column], strict=True))
+    values = [own.get(key, math.nan) for key in sessions_of(people)]
+    lacking = {who for who, value in zip(people[PARTICIPANT], values, strict=True)
+               if not isinstance(value, str)}  # fmt: skip
+    if not lacking:
+        return values
+    others = found.table[found.table[PARTICIPANT].isin(lacking) & found.table[column].notna()]
+    first = baseline(others)
+    value_of = dict(zip(first[PARTICIPANT], first[column], strict=True))
+    return [
+        value if isinstance(value, str) else value_of.get(who, math.nan)
+        for who, value in zip(people[PARTICIPANT], values, strict=True)
+    ]
 
 
 class Source(NamedTuple):

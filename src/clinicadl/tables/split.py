@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from clinicadl.config.tables import SplitConfig
-from clinicadl.draws import generator
-from clinicadl.errors import InvalidDataError, MissingInputError, listed
+from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts import splits
-from clinicadl.layouts.files import refuse_unwritable, sha256
+from clinicadl.layouts.files import refuse_unwritable
 from clinicadl.layouts.splits import Division
-from clinicadl.tables import demographics, sessions
-from clinicadl.tables.demographics import Positions, Trait
-from clinicadl.tables.sessions import Source
-from clinicadl.tables.strata import Strata, shuffled, strata, without_singles
+from clinicadl.tables import division
+from clinicadl.tables.balance import (
+    CRITERIA,
+    Covariate,
+    Least,
+    Masks,
+    balance,
+    numeric_columns,
+)
+from clinicadl.tables.division import Drawn, People
+from clinicadl.tables.drawing import Drawing, apart, shares, still_due
+from clinicadl.tables.strata import Strata, without_singles
+from clinicadl.tables.units import FREE, Positions
 
 N_TRIALS = 10_000
 """Draws after which a balance counts as out of reach."""
+N_TRIALS_OF_GROUPS = 500
+"""The same where groups are kept whole: the fullest of all draws are looked for first."""
 
 _PURPOSE = "split"
 _FIRST_CHUNK, _CELLS = 16, 1_000_000
+_MOST_CELLS, _MOST_CELLS_OF_GROUPS = 25_000_000, 2_500_000
 
 
 class Plan(NamedTuple):
@@ -36,15 +46,6 @@ class Plan(NamedTuple):
     read: tuple[Path, ...]
     division: Division
     record: dict[str, Any]
-
-
-class _Draw(NamedTuple):
-    """The participants set apart, and how alike they are to the others."""
-
-    apart: Positions
-    trial: int
-    p_age: float | None
-    p_sex: float | None
 
 
 def split(config: SplitConfig) -> Path:
@@ -64,7 +65,9 @@ def split(config: SplitConfig) -> Path:
     MissingInputError
         The table or a column is absent.
     InvalidDataError
-        The table is wrong, or no draw can be as balanced as is asked for.
+        The table is wrong; with ``strict``, no draw can be as balanced as is asked for.
+    LeakageError
+        Somebody has two places in earlier divisions, or was moved into the table by hand.
     OutputError
         The folder cannot be written.
     """
@@ -73,40 +76,38 @@ def split(config: SplitConfig) -> Path:
     return planned.folder
 
 
-def plan(config: SplitConfig) -> Plan:
+def plan(config: SplitConfig, people: People | None = None) -> Plan:
     """Return the division that `split` would write.
+
+    Parameters
+    ----------
+    config
+        How many, and what is kept alike.
+    people
+        Whom the table holds, where it is not written yet.
 
     Raises
     ------
     MissingInputError
         The table or a column is absent.
     InvalidDataError
-        The table is wrong, or no draw can be as balanced as is asked for.
+        The table is wrong; with ``strict``, no draw can be as balanced as is asked for.
+    LeakageError
+        Somebody has two places in earlier divisions, or was moved into the table by hand.
     OutputError
         The folder cannot be written.
     """
-    given = Source(config.data_tsv, sessions.read(config.data_tsv))
-    table = sessions.in_order(given.table)
-    people = sessions.baseline(table)
+    people = division.read(config.data_tsv) if people is None else people
     folder = splits.next_folder(config.data_tsv.parent, "split")
     refuse_unwritable(folder)
-    n_test = _n_test(config, len(people))
-    read = [config.data_tsv]
-    draw = _Draw(np.arange(len(people)), 0, None, None)
-    columns: tuple[str, ...] = ()
-    if n_test < len(people):
-        balanced = None if config.ignore_demographics else _traits(people, given)
-        classes = _strata(config, people, given)
-        columns = classes.columns
-        read += [*classes.read, *(trait.read for trait in balanced or ())]
-        draw = _search(config, without_singles(classes), n_test, balanced)
-    return Plan(
-        config,
-        folder,
-        tuple(dict.fromkeys(read)),
-        division_of(table, people, draw.apart, valid_longitudinal=config.valid_longitudinal),
-        _record(config, columns, draw),
-    )
+    n_test = _n_test(config, people.n)
+    everybody = np.ones(people.n, dtype=bool)
+    drawn = Drawn(everybody[None], 0, None, (), (config.data_tsv,))
+    if n_test < people.n:
+        drawn = _drawn(config, people, n_test)
+    planned = people.division(drawn.apart[0], valid_longitudinal=config.valid_longitudinal)
+    record = _record(config, drawn)
+    return Plan(config, folder, drawn.read, planned, record)
 
 
 def write(planned: Plan) -> None:
@@ -122,35 +123,6 @@ def write(planned: Plan) -> None:
         planned.division,
         subset_name=planned.config.subset_name,
         record=planned.record,
-    )
-
-
-def division_of(
-    table: pd.DataFrame, people: pd.DataFrame, apart: Positions, *, valid_longitudinal: bool
-) -> Division:
-    """Return the tables of the participants set apart and of the others.
-
-    Parameters
-    ----------
-    table
-        All sessions, in order.
-    people
-        The first session of each participant, in order.
-    apart
-        Positions in ``people``.
-    valid_longitudinal
-        Whether every session of those set apart gets a table too.
-    """
-    is_apart = np.zeros(len(people), dtype=bool)
-    is_apart[apart] = True
-    names = set(people[sessions.PARTICIPANT][is_apart])
-    in_apart = np.array([name in names for name in table[sessions.PARTICIPANT]])
-    nobody_learns = bool(is_apart.all())
-    return Division(
-        train=None if nobody_learns else table[~in_apart],
-        train_baseline=None if nobody_learns else people[~is_apart],
-        apart_baseline=people[is_apart],
-        apart=table[in_apart] if valid_longitudinal else None,
     )
 
 
@@ -178,84 +150,136 @@ def _n_test(config: SplitConfig, n_people: int) -> int:
     return int(n_test)
 
 
-def _traits(people: pd.DataFrame, given: Source) -> tuple[Trait, Trait]:
-    """Return age and sex.
+def _drawn(config: SplitConfig, people: People, n_test: int) -> Drawn:
+    """Return the division: the first draw that is balanced, else the best."""
+    named = "stratify_by" in config.model_fields_set
+    by = config.stratify_by if named or not config.ignore_demographics else ()
+    also = config.categorical_split_variable
+    classes = people.strata(
+        (*by, *([also] if also else ())), optional=() if named else config.stratify_by
+    )
+    covariates = _covariates(config, people)
+    together = people.units(config.group_by)
+    place = people.places(together, config.around, subset_name=config.subset_name, n_folds=0)
+    merged = without_singles(classes)
+    drawing = Drawing(merged.code, together, place)
+    read = division.tables_read(
+        config.data_tsv, classes.read, together.read, *((one.read,) for one in covariates)
+    )
+    due = _due(config, merged, drawing, n_test)
+    best = _search(config, drawing, due, covariates)
+    n_apart = best.worth[0]
+    if n_apart != n_test:
+        division.logger.warning(
+            "%d participants are set apart, not %d: %s", n_apart, n_test,
+            "groups are kept whole" if together.are_groups else "earlier divisions decide",
+        )  # fmt: skip
+    reached = best.reached if covariates else None
+    return Drawn(best.apart[None], best.trial, reached, classes.columns, read)
+
+
+def _covariates(config: SplitConfig, people: People) -> tuple[Covariate, ...]:
+    if config.ignore_demographics:
+        return ()
+    if config.multi_diagnoses:
+        return people.covariates(numeric_columns(people.given), needed=True)
+    found = people.covariates(config.balance_by, needed=True)
+    if config.balance == "published":
+        division.refuse_other_sexes(people, found)
+    return found
+
+
+def _due(config: SplitConfig, classes: Strata, drawing: Drawing, n_test: int) -> Positions:
+    """Return how many free participants of each class are set apart.
 
     Raises
     ------
-    MissingInputError
-        There is no such column, or nothing in it.
     InvalidDataError
-        A sex is missing or neither M nor F.
+        A part has fewer participants than there are classes.
     """
-    age, sex = demographics.ages(people, given), demographics.sexes(people, given)
-    if age is None or sex is None:
-        absent = [name for name, one in (("age", age), ("sex", sex)) if one is None]
-        raise MissingInputError(
-            f"There is no {' and no '.join(absent)} to balance", where=given.path,
-            found=f"columns {listed(given.table.columns)}",
-            fix="Add the column, here or in a labels.tsv above, or use --ignore_demographics",
-        )  # fmt: skip
-    unknown = people[sessions.PARTICIPANT][np.isnan(sex.value)]
-    if len(unknown):
+    if (drawing.place != FREE).any():
+        return still_due(drawing, n_test)
+    sizes = classes.sizes
+    due = shares(sizes, n_test)
+    if due is None:
+        smallest = min(n_test, int(sizes.sum()) - n_test)
+        named = [f"{name} ({n})" for name, n in zip(classes.names, sizes, strict=True)]
         raise InvalidDataError(
-            f"The sex of {len(unknown)} participant{'s' if len(unknown) > 1 else ''} is not M or F",
-            where=f"{sex.read}, column {sex.column}", found=listed(unknown),
-            fix="Correct it, leave them out of the table, or use --ignore_demographics",
+            f"{len(sizes)} classes cannot all be in both parts", where=config.data_tsv,
+            found=f"{smallest} participants in the smaller part; classes {listed(named)}",
+            fix="Change --n_test, or stratify by a column with fewer classes",
         )  # fmt: skip
-    return age, sex
+    return due
 
 
-def _strata(config: SplitConfig, people: pd.DataFrame, given: Source) -> Strata:
-    by, named = config.stratify_by, "stratify_by" in config.model_fields_set
-    columns = [by] if named or not config.ignore_demographics else []
-    if config.categorical_split_variable is not None:
-        columns.append(config.categorical_split_variable)
-    return strata(people, given, columns, optional=() if named else (by,))
+class _Best(NamedTuple):
+    """The best draw so far."""
+
+    worth: tuple[int, float]
+    """How many are set apart, and by how much the balance misses what is asked for (0: not)."""
+    apart: Masks
+    trial: int
+    reached: dict[str, dict[str, float]]
 
 
 def _search(
-    config: SplitConfig, classes: Strata, n_test: int, balanced: tuple[Trait, Trait] | None
-) -> _Draw:
-    """Return the first draw that is balanced.
+    config: SplitConfig, drawing: Drawing, due: Positions, covariates: Sequence[Covariate]
+) -> _Best:
+    """Return the first draw that is balanced, else the best.
 
     Raises
     ------
     InvalidDataError
-        A class cannot be in both parts, or no draw is balanced.
+        The balance is out of reach, and the settings are strict.
     """
-    columns = _columns(classes, n_test, config.data_tsv)
-    least = np.array([config.p_age_threshold, config.p_sex_threshold])
-    best = np.zeros(2)
-    for trials in _chunks(len(classes.code), 1 if balanced is None else N_TRIALS):
-        keys = np.stack([
-            generator(config.seed, _PURPOSE, sample=trial).random(len(classes.code))
-            for trial in trials
-        ])  # fmt: skip
-        apart = np.sort(shuffled(classes, keys)[:, columns], axis=1)
-        if balanced is None:
-            return _Draw(apart[0], 0, None, None)
-        age, sex = balanced
-        p = np.stack(
-            [
-                demographics.age_balance(age.value, apart),
-                demographics.sex_balance(sex.value, apart),
-            ],
-            axis=1,
-        )
-        good = np.flatnonzero(np.all(p >= least, axis=1))
-        if len(good):
-            i = int(good[0])
-            return _Draw(apart[i], trials[i], float(p[i, 0]), float(p[i, 1]))
-        best = max(best, p[int(np.argmax(p.min(axis=1)))], key=np.min)
-    raise InvalidDataError(
-        f"No draw of {n_test} of {len(classes.code)} participants is as balanced as asked for "
-        f"(age p >= {least[0]:g}, sex score >= {least[1]:g})",
-        where=config.data_tsv,
-        found=f"the best of {N_TRIALS} draws has age p = {best[0]:.3g}, sex score = {best[1]:.3g}",
-        fix="Lower --p_age_threshold and --p_sex_threshold, change --n_test, or use "
-        "--ignore_demographics",
-    )
+    criterion = CRITERIA["ks" if config.multi_diagnoses else config.balance]
+    least = Least(config.p_age_threshold, config.p_sex_threshold, config.smd_threshold)
+    n_people = len(drawing.code)
+    best = _Best((-1, -np.inf), np.zeros(n_people, dtype=bool), 0, {})
+    for trials in _chunks(n_people, _n_trials(drawing, due, covariates)):
+        masks = apart(drawing, due, division.keys(config.seed, _PURPOSE, trials, n_people))
+        found = balance(covariates, masks, criterion, least)
+        # The fullest first; among these the first that is balanced, else the best.
+        worth = list(zip(masks.sum(axis=1).tolist(), np.minimum(found.margin, 0), strict=True))
+        i = max(range(len(worth)), key=worth.__getitem__)
+        if worth[i] > best.worth:
+            best = _Best(worth[i], masks[i], trials[i], found.of(i))
+        if best.worth[1] == 0 and not drawing.together.are_groups:
+            break
+    if best.worth[1] < 0:
+        _say_how_far(config, best)
+    return best
+
+
+def _n_trials(drawing: Drawing, due: Positions, covariates: Sequence[Covariate]) -> int:
+    if not due.sum() or not (covariates or drawing.together.are_groups):
+        return 1
+    grouped = drawing.together.are_groups
+    most = N_TRIALS_OF_GROUPS if grouped else N_TRIALS
+    cells = _MOST_CELLS_OF_GROUPS if grouped else _MOST_CELLS
+    # Of a large table fewer draws are enough: each is nearer to the whole.
+    return min(most, max(cells // len(drawing.code), 100))
+
+
+def _say_how_far(config: SplitConfig, best: _Best) -> None:
+    """Say that the balance is out of reach.
+
+    Raises
+    ------
+    InvalidDataError
+        The settings are strict.
+    """
+    asked = f"p >= {config.p_age_threshold:g} of numbers and {config.p_sex_threshold:g} of classes"
+    if config.balance == "tests" and not config.multi_diagnoses:
+        asked += f", SMD <= {config.smd_threshold:g}"
+    off = f"the best draw has {division.described(best.reached)}, off by {-best.worth[1]:.3g}"
+    if config.strict:
+        raise InvalidDataError(
+            f"No draw is as balanced as asked for ({asked})", where=config.data_tsv, found=off,
+            fix="Leave --strict out to take the best draw, lower the thresholds, change --n_test, "
+            "or use --ignore_demographics",
+        )  # fmt: skip
+    division.logger.warning("No draw is as balanced as asked for (%s): %s", asked, off)
 
 
 def _chunks(n_people: int, n_trials: int) -> Iterator[range]:
@@ -266,63 +290,7 @@ def _chunks(n_people: int, n_trials: int) -> Iterator[range]:
         start, size = start + size, min(4 * size, max(_FIRST_CHUNK, _CELLS // n_people))
 
 
-def _columns(classes: Strata, n_test: int, path: Path) -> Positions:
-    """Return which places of the participants, ordered by class, are set apart.
-
-    Raises
-    ------
-    InvalidDataError
-        A part has fewer participants than there are classes.
-    """
-    sizes = classes.sizes
-    counts = shares(sizes, n_test)
-    if counts is None:
-        smallest = min(n_test, int(sizes.sum()) - n_test)
-        named = [f"{name} ({n})" for name, n in zip(classes.names, sizes, strict=True)]
-        raise InvalidDataError(
-            f"{len(sizes)} classes cannot all be in both parts", where=path,
-            found=f"{smallest} participants in the smaller part; classes {listed(named)}",
-            fix="Change --n_test, or stratify by a column with fewer classes",
-        )  # fmt: skip
-    starts = np.cumsum(sizes) - sizes
-    return np.concatenate(
-        [np.arange(start, start + count) for start, count in zip(starts, counts, strict=True)]
-    )
-
-
-def shares(sizes: Positions, n_test: int) -> Positions | None:
-    """Return how many of each class are set apart: its share, and at least one in each part.
-
-    Whole numbers come from the largest remainders; among equal ones the first class comes first.
-
-    Returns
-    -------
-    Shape of ``sizes``, sum ``n_test``; nothing if a part has fewer participants than classes.
-
-    Examples
-    --------
-    >>> shares(np.array([10, 30]), 8)
-    array([2, 6])
-    >>> shares(np.array([2, 98]), 10)
-    array([1, 9])
-    """
-    total = int(sizes.sum())
-    if len(sizes) == 1:
-        return np.array([n_test])
-    if min(n_test, total - n_test) < len(sizes) or sizes.min() < 2:
-        return None
-    exact = sizes * n_test
-    counts = np.clip(exact // total, 1, sizes - 1)
-    # Integers throughout: which remainder is largest must not hang on a rounding.
-    while (short := n_test - int(counts.sum())) != 0:
-        step = 1 if short > 0 else -1
-        owed = step * (exact - counts * total)
-        possible = (counts + step >= 1) & (counts + step <= sizes - 1)
-        counts[int(np.argmax(np.where(possible, owed, np.iinfo(np.int64).min)))] += step
-    return counts
-
-
-def _record(config: SplitConfig, columns: tuple[str, ...], draw: _Draw) -> dict[str, Any]:
+def _record(config: SplitConfig, drawn: Drawn) -> dict[str, Any]:
     """Return what split.json says; the misspelt key is that of release 1.x, which reads it."""
     return {
         "n_test": config.n_test,
@@ -331,13 +299,6 @@ def _record(config: SplitConfig, columns: tuple[str, ...], draw: _Draw) -> dict[
         "p_sex_threshold": config.p_sex_threshold,
         "categorical_split_variable": config.categorical_split_variable,
         "ignore_demographics": config.ignore_demographics,
-        "mullti_diagnoses": False,
-        "stratified_by": list(columns),
-        "valid_longitudinal": config.valid_longitudinal,
-        "seed": config.seed,
-        "trial": draw.trial,
-        "p_age": draw.p_age,
-        "p_sex": draw.p_sex,
-        "data_tsv": config.data_tsv.name,
-        "sha256": sha256(config.data_tsv),
+        "mullti_diagnoses": config.multi_diagnoses,
+        **division.provenance("tsvtools split", config, drawn),
     }

@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clinicadl.errors import InvalidDataError, MissingInputError, listed
+from clinicadl.errors import MissingInputError, listed
 from clinicadl.tables import sessions
 from clinicadl.tables.sessions import Source
 
 logger = logging.getLogger(__name__)
+
+UNKNOWN = "unknown"
+"""The class of those whose class is not known."""
 
 
 class Strata(NamedTuple):
@@ -56,8 +59,6 @@ def strata(
     ------
     MissingInputError
         A column that is not optional is nowhere.
-    InvalidDataError
-        A participant has no value.
     """
     used: list[str] = []
     read: list[Path] = []
@@ -86,18 +87,15 @@ def strata(
 
 
 def _values(people: pd.DataFrame, found: Source, column: str) -> list[str]:
-    value_of = dict(zip(sessions.sessions_of(found.table), found.table[column], strict=True))
-    values = [value_of.get(key) for key in sessions.sessions_of(people)]
+    values = sessions.values_of(people, found, column)
     missing = [who for who, value in zip(people[sessions.PARTICIPANT], values, strict=True)
                if not isinstance(value, str)]  # fmt: skip
     if missing:
-        raise InvalidDataError(
-            f"{len(missing)} participant{'s have' if len(missing) > 1 else ' has'} no {column} "
-            "to stratify by",
-            where=f"{found.path}, column {column}", found=listed(missing),
-            fix="Fill the column, or leave them out of the table",
+        logger.warning(
+            "%d participants without a %s in %s are a class of their own, %s: %s",
+            len(missing), column, found.path, UNKNOWN, listed(missing),
         )  # fmt: skip
-    return [str(value).strip() for value in values]
+    return [value.strip() if isinstance(value, str) else UNKNOWN for value in values]
 
 
 def without_singles(one: Strata) -> Strata:
@@ -115,20 +113,3 @@ def without_singles(one: Strata) -> Strata:
     merged = np.where(np.isin(one.code, alone), host, one.code)
     kept, code = np.unique(merged, return_inverse=True)
     return one._replace(names=tuple(one.names[i] for i in kept), code=code.astype(np.intp))
-
-
-def shuffled(one: Strata, keys: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the participants ordered by class, and by a random key within their class.
-
-    Parameters
-    ----------
-    one
-        The classes.
-    keys
-        One number in [0, 1) a participant, shape (trials, participants).
-
-    Returns
-    -------
-    Positions of participants, shape (trials, participants).
-    """
-    return np.lexsort((keys, np.broadcast_to(one.code, keys.shape)), axis=-1)
