@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,15 @@ REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 GRID = (18, 20, 17)
 AFFINE = np.array([[8.0, 0, 0, -68], [0, 8, 0, -90], [0, 0, 8, -60], [0, 0, 0, 1]])
 SUFFIX = "desc-Tiny_T1w.nii.gz"
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """Let no test that asks for silence silence the next one."""
+    logger = logging.getLogger("clinicadl")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture(scope="session")

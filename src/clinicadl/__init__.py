@@ -9,41 +9,73 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clinicadl.config.audit import CheckConfig as CheckConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
     from clinicadl.config.generate import TrivialConfig as TrivialConfig
+    from clinicadl.config.labels import LabelsConfig as LabelsConfig
+    from clinicadl.config.labels import MetadataConfig as MetadataConfig
+    from clinicadl.config.labels import RestrictConfig as RestrictConfig
     from clinicadl.config.predict import PredictConfig as PredictConfig
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
+    from clinicadl.config.summary import AdaptConfig as AdaptConfig
+    from clinicadl.config.summary import AnalysisConfig as AnalysisConfig
+    from clinicadl.config.summary import ProgressionConfig as ProgressionConfig
+    from clinicadl.config.tables import ExperimentTablesConfig as ExperimentTablesConfig
     from clinicadl.config.tables import KFoldConfig as KFoldConfig
     from clinicadl.config.tables import SplitConfig as SplitConfig
     from clinicadl.data.prepare import prepare_data as prepare_data
     from clinicadl.engine.predict import predict as predict
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
+    from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
     from clinicadl.synthesis.trivial import generate_trivial as generate_trivial
+    from clinicadl.tables.adapt import adapt as adapt
+    from clinicadl.tables.experiment import prepare_experiment as prepare_experiment
     from clinicadl.tables.folds import kfold as kfold
+    from clinicadl.tables.labels import get_labels as get_labels
+    from clinicadl.tables.metadata import get_metadata as get_metadata
+    from clinicadl.tables.progression import get_progression as get_progression
+    from clinicadl.tables.restrict import restrict as restrict
     from clinicadl.tables.split import split as split
+    from clinicadl.tables.summary import analysis as analysis
 
 _HOMES = {
+    "AdaptConfig": "clinicadl.config.summary:AdaptConfig",
+    "AnalysisConfig": "clinicadl.config.summary:AnalysisConfig",
+    "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
+    "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
+    "LabelsConfig": "clinicadl.config.labels:LabelsConfig",
+    "MetadataConfig": "clinicadl.config.labels:MetadataConfig",
     "PredictConfig": "clinicadl.config.predict:PredictConfig",
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
+    "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
+    "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
+    "adapt": "clinicadl.tables.adapt:adapt",
+    "analysis": "clinicadl.tables.summary:analysis",
+    "check_tables": "clinicadl.guard.audit:check_tables",
     "generate_random": "clinicadl.synthesis.noise:generate_random",
     "generate_shepplogan": "clinicadl.synthesis.shepplogan:generate_shepplogan",
     "generate_trivial": "clinicadl.synthesis.trivial:generate_trivial",
+    "get_labels": "clinicadl.tables.labels:get_labels",
+    "get_metadata": "clinicadl.tables.metadata:get_metadata",
+    "get_progression": "clinicadl.tables.progression:get_progression",
     "kfold": "clinicadl.tables.folds:kfold",
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",
+    "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "read_experiment": "clinicadl.config.read:experiment",
+    "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.train:resume",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",

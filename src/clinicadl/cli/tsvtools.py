@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 group = LazyGroup(
     "tsvtools",
     {
+        "get-labels": Row("clinicadl.cli.labels:get_labels", "Labels of a BIDS data set or table."),
+        "getlabels": Row("clinicadl.cli.labels:getlabels", "The former name of get-labels."),
+        "get-metadata": Row("clinicadl.cli.labels:get_metadata", "Add columns of another table."),
+        "get-progression": Row("clinicadl.cli.summary:get_progression", "Add how sessions go on."),
+        "restrict": Row("clinicadl.cli.labels:restrict", "Keep the sessions that rules allow."),
         "split": Row("clinicadl.cli.tsvtools:split", "Set participants apart, once."),
         "kfold": Row("clinicadl.cli.tsvtools:kfold", "Divide participants into k folds."),
         "prepare-experiment": Row(
             "clinicadl.cli.tsvtools:prepare_experiment", "A test set, then folds, in one go."
         ),
+        "analysis": Row("clinicadl.cli.summary:analysis", "Describe groups and compare sets."),
+        "check": Row("clinicadl.cli.audit:check", "Audit splits, also of other programs."),
+        "adapt": Row("clinicadl.cli.summary:adapt", "Bring tables of release 1.1 up to date."),
     },
     help="Tables of participants: labels, and splits by participant, stratified and balanced.",
 )

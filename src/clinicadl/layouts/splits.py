@@ -231,19 +231,28 @@ def edited(table: Path, participants: Iterable[str]) -> Edit | None:
     return Edit(found, tuple(sorted(strangers)), tuple(sorted(before - now)), moved)
 
 
-def renew(table: Path) -> None:
-    """Record a table anew after an edit of ours that moved nobody; nothing where none names it.
+def rewrite(path: Path, table: pd.DataFrame) -> Recorded | None:
+    """Write a table anew with other columns, and renew the record of its division.
+
+    Returns
+    -------
+    The record, if the table was edited by hand before: it is left as it is, because it tells what
+    the table was. Else nothing.
 
     Raises
     ------
     OutputError
-        The record cannot be written.
+        The table or the record cannot be written.
     """
-    found = recorded(table)
-    if found is not None:
-        record = _record(found.record)
-        files = {**record[_FILES], found.name: sha256(table)}
-        write_json(found.record, {**record, _FILES: files})
+    found = recorded(path)
+    was_edited = found is not None and found.digest != sha256(path)
+    tsv.write(path, table)
+    if found is None or was_edited:
+        return found
+    record = _record(found.record)
+    files = {**record[_FILES], found.name: sha256(path)}
+    write_json(found.record, {**record, _FILES: files})
+    return None
 
 
 def read(

@@ -223,12 +223,15 @@ def _text(path: Path, meaning: str) -> tuple[str, str]:
     content = read_bytes(path, meaning)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
-            return content.decode("utf-16"), "UTF-16"
+            text = content.decode("utf-16")
         except UnicodeDecodeError as error:
             raise InvalidDataError(
                 f"The {meaning} begins as UTF-16 and does not go on so", where=path,
                 found=error.reason, fix="Save it again, as tab-separated text in UTF-8",
             ) from error  # fmt: skip
+        # UTF-32 begins in the same way, and is full of zeros.
+        if "\0" not in text:
+            return text, "UTF-16"
     if b"\0" in content:
         n_lines_above = len(re.findall(b"\r\n|\r|\n", content[: content.index(b"\0")]))
         raise InvalidDataError(
@@ -290,6 +293,12 @@ def _check_rows(header: list[str], rows: list[list[str]], path: Path, meaning: s
             f"A row of the {meaning} has not as many cells as the header",
             where=place(path, ragged), found=f"{found}, {len(header)} column names",
             fix="Give every row one cell a column; a missing value is written n/a",
+        )  # fmt: skip
+    headers = [i for i, row in enumerate(rows) if [cell.strip() for cell in row] == header]
+    if headers:
+        raise InvalidDataError(
+            f"A row of the {meaning} repeats the header", where=place(path, headers),
+            fix="Take it out: tables were put together with their headers",
         )  # fmt: skip
     if not rows:
         raise InvalidDataError(
