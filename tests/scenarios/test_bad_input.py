@@ -258,7 +258,7 @@ CASES = [
     Case(
         "balance that cannot be",
         None,
-        "tsvtools split caps/labels.tsv --n_test 3 --p_age_threshold 1 --p_sex_threshold 1 --strict",
+        "tsvtools split caps/labels.tsv --n_test 3 -pa 1 -ps 1 --strict",
         65,
         ("p",),
     ),

@@ -49,8 +49,8 @@ def test_oasis2_goes_from_labels_to_a_clean_audit(real_data, tmp_path, tsvtools)
     assert set().union(*apart) == train
     assert sum(map(len, apart)) == len(train)
 
-    tsvtools("analysis", merged, home / "split", tmp_path / "sets.tsv")
-    compared = read(tmp_path / "sets_comparison.tsv").set_index("variable")
+    tsvtools("analysis", merged, home / "split", home / "sets.tsv")
+    compared = read(home / "sets_comparison.tsv").set_index("variable")
     assert float(compared.loc["age", "p_value"]) >= 0.8
     said = tsvtools("check", home)
     assert "0 leaks, 0 faults" in said

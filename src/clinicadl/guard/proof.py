@@ -10,7 +10,6 @@ from clinicadl.guard.identity import key, same_participants
 from clinicadl.guard.rules import Finding
 from clinicadl.guard.wording import are, counted, spelt
 from clinicadl.layouts import splits
-from clinicadl.layouts.files import sha256
 
 EDITED_LEAK, EDITED = "edited-leak", "edited-table"
 
@@ -40,21 +39,23 @@ def check(table: Path, participants: Iterable[str]) -> tuple[Finding, ...]:
     MissingInputError
         The table cannot be read.
     """
-    record = splits.recorded(table)
-    if record is None or sha256(table) == record.digest:
+    edit = splits.edited(table, participants)
+    if edit is None:
         return ()
+    record = edit.record
     own = record.participants.get(record.part)
     if own is None:
         return (_edited(table, "who was in it is not recorded", ()),)
     others = [who for part, names in sorted(record.participants.items()) if part != record.part
               for who in sorted(names)]  # fmt: skip
-    now = [*dict.fromkeys(participants)]
+    # Who is there under another spelling did not come, and did not go.
     keys = {key(name) for name in own}
-    came = [name for name in now if name not in own and key(name) not in keys]
-    taken = same_participants(came, others)
-    known = {*taken, *same_participants(came, own)}
-    strangers = tuple(name for name in came if name not in known)
-    n_gone = len(own) - len(same_participants(sorted(own), now))
+    new = [name for name in edit.came if key(name) not in keys]
+    taken = same_participants([who for names in edit.moved.values() for who in names], others)
+    taken |= same_participants(new, others)
+    known = {*taken, *same_participants(new, own)}
+    strangers = tuple(name for name in new if name not in known)
+    n_gone = len(edit.went) - len(same_participants(edit.went, edit.came))
     found = []
     if taken:
         found.append(_leak(table, record, taken))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from clinicadl.errors import listed
 from clinicadl.guard.identity import same_participants, same_sessions
+from clinicadl.guard.wording import MOST_SPELLINGS, are, counted, were
 from clinicadl.layouts.maps.names import OWN_GROUPS
 
 if TYPE_CHECKING:  # the guard decides about names: it needs no image library
@@ -18,8 +19,6 @@ Severity = Literal["refuse", "warn"]
 Name = TypeVar("Name", bound=str | tuple[str, str])
 """A participant or a session."""
 
-MOST_SPELLINGS = 3
-"""Other spellings of one name that a sentence shows."""
 
 LEAVE_OUT = "Leave them out of the table of the data group, with all their sessions"
 ONE_ROW = "Keep one row of each session"
@@ -108,7 +107,7 @@ def shared_participants(facts: TrainingFacts) -> Iterator[Finding]:
         yield Finding(
             "shared-participants",
             "refuse",
-            f"{_count(found.same, 'participant')} of validation {_are(found.same)} also in train "
+            f"{counted(found.same, 'participant')} of validation {are(found.same)} also in train "
             f"of {found.where}: {_named(found.same)}",
             tuple(found.same),
             ("Split by participant, as tsvtools split and kfold do", *_if_respelt(found.same)),
@@ -126,7 +125,7 @@ def repeated_training_sessions(facts: TrainingFacts) -> Iterator[Finding]:
         yield Finding(
             "repeated-training-sessions",
             "refuse",
-            f"{_count(found.same, 'session')} {_are(found.same)} twice in one table of "
+            f"{counted(found.same, 'session')} {are(found.same)} twice in one table of "
             f"{found.where}: {_named(found.same)}",
             tuple(_people(found.same)),
             (ONE_ROW, *_if_respelt(found.same)),
@@ -145,8 +144,8 @@ def late_split(facts: TrainingFacts) -> Iterator[Finding]:
         yield Finding(
             "late-split",
             "refuse",
-            f"{_count(found.same, 'participant')} of train or validation of {found.where} "
-            f"{_are(found.same)} in the test set{place}: {_named(found.same)}",
+            f"{counted(found.same, 'participant')} of train or validation of {found.where} "
+            f"{are(found.same)} in the test set{place}: {_named(found.same)}",
             tuple(found.same),
             (
                 "Make the splits from the train.tsv beside the test set: it holds everybody else",
@@ -168,8 +167,8 @@ def biased_transfer(facts: TrainingFacts) -> Iterator[Finding]:
             yield Finding(
                 "biased-transfer",
                 "refuse",
-                f"{_count(found.same, 'participant')} of validation of {found.where} "
-                f"{_are(found.same)} in train of the same split of {who}: {_named(found.same)}",
+                f"{counted(found.same, 'participant')} of validation of {found.where} "
+                f"{are(found.same)} in train of the same split of {who}: {_named(found.same)}",
                 tuple(found.same),
                 ("Train the source and this model on the same splits", *_if_respelt(found.same)),
             )
@@ -184,7 +183,7 @@ def spoilt_test_set(facts: TrainingFacts) -> Iterator[Finding]:
             yield Finding(
                 "spoilt-test-set",
                 "warn",
-                f"{_count(same, 'participant')} of the test set {_were(same)} seen in train or "
+                f"{counted(same, 'participant')} of the test set {were(same)} seen in train or "
                 f"validation by {who}, so that predict will refuse to evaluate on the test set: "
                 f"{_named(same)}",
                 tuple(same),
@@ -201,8 +200,8 @@ def seen_participants(facts: EvaluationFacts) -> Iterator[Finding]:
             yield Finding(
                 "seen-participants",
                 "refuse",
-                f"{len(same)} of {_count(group, 'participant')} of data group {facts.group} "
-                f"{_were(same)} seen in train or validation by {one.who}: {_named(same)}",
+                f"{len(same)} of {counted(group, 'participant')} of data group {facts.group} "
+                f"{were(same)} seen in train or validation by {one.who}: {_named(same)}",
                 tuple(same),
                 (LEAVE_OUT, *_if_respelt(same)),
             )
@@ -216,7 +215,7 @@ def seen_sessions(facts: EvaluationFacts) -> Iterator[Finding]:
             yield Finding(
                 "seen-sessions",
                 "refuse",
-                f"{_count(same, 'session')} of data group {facts.group} {_were(same)} seen in "
+                f"{counted(same, 'session')} of data group {facts.group} {were(same)} seen in "
                 f"train or validation by {one.who}: {_named(same)}",
                 tuple(_people(same)),
                 (LEAVE_OUT, *_if_respelt(same)),
@@ -231,7 +230,7 @@ def seen_images(facts: EvaluationFacts) -> Iterator[Finding]:
             yield Finding(
                 "seen-images",
                 "refuse",
-                f"{_count(same, 'image')} of data group {facts.group} {_were(same)} seen in train "
+                f"{counted(same, 'image')} of data group {facts.group} {were(same)} seen in train "
                 f"or validation by {one.who} under another name: {_named(same)}",
                 tuple(_people(same)),
                 ("Find out who is on these images", LEAVE_OUT),
@@ -245,7 +244,7 @@ def repeated_sessions(facts: EvaluationFacts) -> Iterator[Finding]:
         yield Finding(
             "repeated-sessions",
             "refuse",
-            f"{_count(same, 'session')} {_are(same)} twice in data group {facts.group}: "
+            f"{counted(same, 'session')} {are(same)} twice in data group {facts.group}: "
             f"{_named(same)}",
             tuple(_people(same)),
             (ONE_ROW, *_if_respelt(same)),
@@ -262,7 +261,7 @@ def repeated_images(facts: EvaluationFacts) -> Iterator[Finding]:
         yield Finding(
             "repeated-images",
             "warn",
-            f"{_count(same, 'image')} of data group {facts.group} {_are(same)} there under the "
+            f"{counted(same, 'image')} of data group {facts.group} {are(same)} there under the "
             f"names of several participants, so that each counts several times: {_named(same)}",
             tuple(_people(same)),
             ("Find out who is on these images, and keep one of each",),
@@ -375,18 +374,6 @@ def _under_other_names(
         if owner is not None and not same_participants([session[0]], [owner[0]]):
             twins[session] = (owner,)
     return twins
-
-
-def _count(things: Collection[object], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
-
-
-def _are(things: Collection[object]) -> str:
-    return "is" if len(things) == 1 else "are"
-
-
-def _were(things: Collection[object]) -> str:
-    return "was" if len(things) == 1 else "were"
 
 
 def _named(same: Mapping[Name, tuple[Name, ...]]) -> str:

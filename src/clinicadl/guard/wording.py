@@ -29,6 +29,11 @@ def are(things: Collection[object] | int) -> str:
     return "is" if n == 1 else "are"
 
 
+def were(things: Collection[object] | int) -> str:
+    """Return the verb that goes with a number of things in the past."""
+    return "was" if are(things) == "is" else "were"
+
+
 def spelt(same: Mapping[str, Collection[str]]) -> str:
     """Return the first names, each with its other spellings, and the rest counted.
 

@@ -19,6 +19,7 @@ SPELLINGS = {
 ONLY_SESSION = "ses-M000"
 """The session of whoever has one and no name for it."""
 
+_FORM_OF = {column: re.compile(f"{prefix}[A-Za-z0-9]+") for column, prefix in PREFIX_OF.items()}
 _MONTH = re.compile(r"(?:m|v|month)_?(\d+)", re.IGNORECASE)
 _BASELINE = frozenset({"bl", "baseline"})
 _SIGNS = re.compile(r"[\W_]+")
@@ -33,8 +34,7 @@ def is_id(cell: object, column: str) -> bool:
     >>> is_id("sub-01", PARTICIPANT), is_id("sub-0_1", PARTICIPANT), is_id("01", PARTICIPANT)
     (True, False, False)
     """
-    prefix = PREFIX_OF[column]
-    return isinstance(cell, str) and bool(re.fullmatch(f"{prefix}[A-Za-z0-9]+", cell))
+    return isinstance(cell, str) and bool(_FORM_OF[column].fullmatch(cell))
 
 
 def month(session: str) -> int | None:

@@ -75,9 +75,9 @@ def read(path: Path, meaning: str, *, needs: Sequence[str] = ()) -> pd.DataFrame
     ]
     if assumed:
         logger.warning("%s is read as a table %s", path, ", ".join(assumed))
-    value_of: dict[str, object] = {}
-    cells = [[_value(cell, value_of) for cell in row] for row in rows]
-    table = pd.DataFrame(cells, columns=header, dtype=object)
+    value_of = _Values()
+    columns = [list(map(value_of.__getitem__, cells)) for cells in zip(*rows, strict=True)]
+    table = pd.DataFrame(dict(zip(header, columns, strict=True)), dtype=object)
     check_columns(table, needs, path, meaning)
     return table
 
@@ -316,11 +316,12 @@ def _with_points(rows: list[list[str]]) -> bool:
     return found
 
 
-def _value(cell: str, value_of: dict[str, object]) -> object:
-    # The same few words and numbers come again and again in a column.
-    if cell not in value_of:
-        value_of[cell] = float("nan") if is_missing(cell) else cell
-    return value_of[cell]
+class _Values(dict[str, object]):
+    """Cell -> its value: the same few words and numbers come again and again."""
+
+    def __missing__(self, cell: str) -> object:
+        self[cell] = float("nan") if is_missing(cell) else cell
+        return self[cell]
 
 
 def _check_names(header: list[str], path: Path, meaning: str) -> None:
