@@ -147,7 +147,7 @@ def test_the_tables_of_a_data_set_are_read(tmp_path):
     scans = tmp_path / "sub-01" / "ses-1" / "sub-01_ses-1_scans.tsv"
     scans.write_text("filename\tacq_time\nanat/sub-01_ses-1_T1w.nii\tn/a\n")
     assert bids.participants(tmp_path)["age"].isna().all()
-    assert bids.sessions(tmp_path, "sub-01")["session_id"].tolist() == ["ses-1"]
+    assert [row["session_id"] for row in bids.sessions(tmp_path, "sub-01")] == ["ses-1"]
     found = bids.scans(tmp_path, "sub-01", "ses-1")
     assert found["filename"].tolist() == ["anat/sub-01_ses-1_T1w.nii"]
 
@@ -159,6 +159,13 @@ def test_wrong_tables_of_a_data_set_are_refused_with_their_rows(tmp_path):
     make(tmp_path, "sub-01/x")
     (tmp_path / "sub-01" / "sub-01_sessions.tsv").write_text("session_id\nM00\n")
     with pytest.raises(InvalidDataError, match=r"sub-01_sessions\.tsv, row 2"):
+        bids.sessions(tmp_path, "sub-01")
+    for wrong in ("session_id\nses-1\nses-1\n", "session_id\tn\nses-1\t1\nses-1\t1\n"):
+        (tmp_path / "sub-01" / "sub-01_sessions.tsv").write_text(wrong)
+        with pytest.raises(InvalidDataError, match=r"sub-01_sessions\.tsv, row 3"):
+            bids.sessions(tmp_path, "sub-01")
+    (tmp_path / "sub-01" / "sub-01_sessions.tsv").write_text("age\n1\n")
+    with pytest.raises(MissingInputError, match="no column session_id"):
         bids.sessions(tmp_path, "sub-01")
     with pytest.raises(MissingInputError, match=r"sub-01_scans\.tsv"):
         bids.scans(tmp_path, "sub-01")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from clinicadl.errors import InvalidDataError, UsageError, listed
-from clinicadl.layouts import tsv
+from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import existing_folder
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import SUFFIXES
@@ -310,8 +310,8 @@ def participants(bids: Path) -> pd.DataFrame:
     return table
 
 
-def sessions(bids: Path, participant: str) -> pd.DataFrame:
-    """Return ``<participant>_sessions.tsv``, all cells text, NaN where a value is missing.
+def sessions(bids: Path, participant: str) -> list[dict[str, object]]:
+    """Return the rows of ``<participant>_sessions.tsv``: text, NaN where a value is missing.
 
     Raises
     ------
@@ -321,10 +321,15 @@ def sessions(bids: Path, participant: str) -> pd.DataFrame:
         It is no such table, or a session is wrong or comes twice.
     """
     path = _table(bids, [participant], "sessions")
-    table = tsv.read(path, "table of sessions", needs=(SESSION,))
-    tsv.check_ids(table, SESSION, path)
-    tsv.refuse_repeated(table, (SESSION,), path)
-    return table
+    rows = tsv.records(path, "table of sessions")
+    names = {row.get(SESSION) for row in rows}
+    # One such table a participant: only what is wrong is worth a table with methods.
+    if len(names) < len(rows) or not all(ids.is_id(name, SESSION) for name in names):
+        table = pd.DataFrame(rows, dtype=object)
+        tsv.check_columns(table, (SESSION,), path, "table of sessions")
+        tsv.check_ids(table, SESSION, path)
+        tsv.refuse_repeated(table, (SESSION,), path)
+    return rows
 
 
 def scans(bids: Path, participant: str, session: str | None = None) -> pd.DataFrame:

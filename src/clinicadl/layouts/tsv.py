@@ -56,6 +56,33 @@ def read(path: Path, meaning: str, *, needs: Sequence[str] = ()) -> pd.DataFrame
     InvalidDataError
         It is no such table: not text, no rows, rows of unequal length.
     """
+    table = pd.DataFrame(_columns(path, meaning), dtype=object)
+    check_columns(table, needs, path, meaning)
+    return table
+
+
+def records(path: Path, meaning: str) -> list[dict[str, object]]:
+    """Return the rows of a table by the names of its columns, as `read` does: for small tables.
+
+    Raises
+    ------
+    MissingInputError
+        The file cannot be read.
+    InvalidDataError
+        It is no such table.
+    """
+    columns = _columns(path, meaning)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _columns(path: Path, meaning: str) -> dict[str, list[object]]:
+    """Return the cells of a table by column.
+
+    Raises
+    ------
+    InvalidDataError
+        It is no such table: not text, no rows, rows of unequal length.
+    """
     text, encoding = _text(path, meaning)
     lines = _lines(text)
     if not lines:
@@ -76,10 +103,8 @@ def read(path: Path, meaning: str, *, needs: Sequence[str] = ()) -> pd.DataFrame
     if assumed:
         logger.warning("%s is read as a table %s", path, ", ".join(assumed))
     value_of = _Values()
-    columns = [list(map(value_of.__getitem__, cells)) for cells in zip(*rows, strict=True)]
-    table = pd.DataFrame(dict(zip(header, columns, strict=True)), dtype=object)
-    check_columns(table, needs, path, meaning)
-    return table
+    columns = (list(map(value_of.__getitem__, cells)) for cells in zip(*rows, strict=True))
+    return dict(zip(header, columns, strict=True))
 
 
 def check_columns(table: pd.DataFrame, needs: Iterable[str], path: Path, meaning: str) -> None:

@@ -106,9 +106,8 @@ def _from_bids(home: Path) -> Merged:
         known = {str(row[sessions.PARTICIPANT]): row for row in _records(people)}
     said: dict[tuple[str, str | int | None], dict[str, object]] = {}
     for one in tables:
-        table = bids.sessions(home, one.participant)
-        columns |= dict.fromkeys(table.columns)
-        for row in _records(table):
+        for row in bids.sessions(home, one.participant):
+            columns |= dict.fromkeys(row)
             session = str(row.pop(sessions.SESSION))
             # By its month too, if it tells one: M00 and M000 are one session.
             said.setdefault((one.participant, sessions.month(session)), row)
