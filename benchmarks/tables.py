@@ -62,8 +62,9 @@ def measured(folder: Path, *arguments: object) -> None:
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"{' '.join(command)} failed")
     name = " ".join(map(str, arguments))
-    print(f"{name[:70]:<70} {seconds:6.2f} s {usage.ru_maxrss * 1024 / 1e9:6.2f} GB  "
-          "goal <= 10 s, 1 GB")  # fmt: skip
+    # Five folds and their test set hold 625,000 rows.
+    goal = "" if "split_4" in name else "goal <= 10 s, 1 GB"
+    print(f"{name[:70]:<70} {seconds:6.2f} s {usage.ru_maxrss * 1024 / 1e9:6.2f} GB  {goal}")
 
 
 def main() -> None:
@@ -79,6 +80,7 @@ def main() -> None:
             ("get-metadata", "labels/labels.tsv", "merged.tsv", "-voi", "site", "family", "MMSE"),
             ("restrict", "custom", "merged.tsv", "old.tsv", "--where", "age >= 62 and sex == 'F'"),
             ("split", "labels/labels.tsv", "--subset_name", "test", "--n_test", 0.2),
+            ("check", "labels/split"),
             ("split", "labels/labels.tsv", "--n_test", 0.2, "--group_by", "family"),
             ("split", "labels/labels.tsv", "--n_test", 0.2, "-pa", 1, "--balance_by", "age", "sex",
              "site", "MMSE"),
@@ -87,7 +89,7 @@ def main() -> None:
             ("prepare-experiment", "labels/labels.tsv", "--n_test", 0.2),
             ("analysis", "merged.tsv", "labels/labels.tsv", "summary.tsv", "--longitudinal"),
             ("analysis", "merged.tsv", "labels/split", "sets.tsv"),
-            ("check", "labels/split"),
+            ("check", "labels/split_4"),
         ):  # fmt: skip
             measured(folder, *arguments)
 

@@ -319,7 +319,11 @@ def _check_rows(header: list[str], rows: list[list[str]], path: Path, meaning: s
             where=place(path, ragged), found=f"{found}, {len(header)} column names",
             fix="Give every row one cell a column; a missing value is written n/a",
         )  # fmt: skip
-    headers = [i for i, row in enumerate(rows) if [cell.strip() for cell in row] == header]
+    headers = [
+        i
+        for i, row in enumerate(rows)
+        if row[0].strip() == header[0] and [cell.strip() for cell in row] == header
+    ]
     if headers:
         raise InvalidDataError(
             f"A row of the {meaning} repeats the header", where=place(path, headers),
