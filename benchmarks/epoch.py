@@ -45,7 +45,32 @@ def make(folder: Path, shape: tuple[int, ...], n_train: int, n_validation: int) 
     )
 
 
-def measured(folder: Path, epochs: int, batch_size: int, n_proc: str) -> dict[str, float]:
+MODES = {
+    "image": {},
+    "patch": {"patch_size": 50, "stride_size": 50},
+    "roi": {"roi_list": ["left", "right"], "uncropped_roi": False, "roi_custom_template": "B"},
+    "slice": {"slice_direction": 2, "slice_mode": "single", "discarded_slices": [60, 70]},
+}
+
+
+def use_mode(folder: Path, mode: str) -> None:
+    """Write the extraction of a mode on the same tensors, and the masks of two boxes of 50^3."""
+    from clinicadl.layouts import images
+
+    for name, centre in (("left", (61, 96, 68)), ("right", (109, 96, 68))) if mode == "roi" else ():
+        box = np.zeros((169, 208, 179), dtype=np.float32)
+        box[tuple(slice(at - 25, at + 25) for at in centre)] = 1
+        path = folder / "masks" / "tpl-B" / f"tpl-B_roi-{name}_mask.nii.gz"
+        images.write(path, box, affine=AFFINE)
+    home = folder / "tensor_extraction"
+    content = json.loads((home / "bench.json").read_text())
+    content |= {"mode": mode, "prepare_dl": False, "extract_json": f"{mode}.json", **MODES[mode]}
+    (home / f"{mode}.json").write_text(json.dumps(content))
+
+
+def measured(
+    folder: Path, epochs: int, batch_size: int, n_proc: str, mode: str
+) -> dict[str, float]:
     """Time each of our epochs and, right after it, the same arithmetic in memory."""
     from clinicadl import read_experiment, train
     from clinicadl.engine.devices import resolve
@@ -56,7 +81,7 @@ def measured(folder: Path, epochs: int, batch_size: int, n_proc: str) -> dict[st
         {
             "data": {
                 "caps_directory": folder,
-                "preprocessing_json": "bench",
+                "preprocessing_json": mode,
                 "tsv_directory": folder,
             },
             "optimization": {"epochs": epochs, "batch_size": batch_size},
@@ -96,16 +121,21 @@ def in_memory(config, device) -> Iterator[float]:
     planned = plan(config)
     stored, one = planned.stored, planned.splits[0]
     transform = pipeline(config.transforms)
+    n_parts = len(stored.parts)
     (train_images, train_labels), (validation_images, _) = (
         (
             [
-                transform(torch.load(stored.tensors[key], weights_only=True))
+                transform(stored.parts.cut(image, part)).clone()
                 for key in zip(table["participant_id"], table["session_id"], strict=True)
+                for image in [torch.load(stored.files[key][0], weights_only=True)]
+                for part in range(n_parts)
             ],
-            torch.tensor([planned.task.target(value) for value in table["diagnosis"]]),
+            torch.tensor([
+                planned.task.target(value) for value in table["diagnosis"] for _ in range(n_parts)
+            ]),
         )
         for table in (one.train, one.validation)
-    )
+    )  # fmt: skip
     network = device.put_network(first_network(planned, 0))
     optimizer = torch.optim.Adam(network.parameters(), lr=config.optimization.learning_rate)
     size = config.optimization.batch_size
@@ -129,27 +159,34 @@ def in_memory(config, device) -> Iterator[float]:
         yield time.perf_counter() - start
 
 
-def case(name: str, shape: tuple[int, ...], n_train: int, n_validation: int, **how: int) -> None:
-    """Measure one size, and print."""
-    with TemporaryDirectory() as folder:
-        make(Path(folder), shape, n_train, n_validation)
-        for n_proc, goal in (("default", "<= 1.05"), ("2", "none: readers share the 2 cores")):
-            found = alone(__file__, folder, how["epochs"], how["batch_size"], n_proc)
-            title = f"epoch, {name}, n_proc {n_proc}"
-            line(title, found["ours"], found["floor"], goal)
+def case(name: str, folder: str, mode: str, *, epochs: int, batch_size: int) -> None:
+    """Measure one mode of the images in a folder, and print."""
+    use_mode(Path(folder), mode)
+    readers = (("default", "<= 1.05"), ("2", "none: readers share the 2 cores"))
+    for n_proc, goal in readers if mode == "image" else readers[:1]:
+        found = alone(__file__, folder, epochs, batch_size, n_proc, mode)
+        line(f"epoch, {name}, n_proc {n_proc}", found["ours"], found["floor"], goal)
 
 
 def main() -> None:
-    """Measure a full-size and a small case."""
+    """Measure full-size images and their parts, and small images."""
     parser = argparse.ArgumentParser()
     parser.add_argument("child", nargs="*")
     child = parser.parse_args().child
     if child:
-        folder, epochs, batch_size, n_proc = child
-        print(json.dumps(measured(Path(folder), int(epochs), int(batch_size), n_proc)))
+        folder, epochs, batch_size, n_proc, mode = child
+        found = measured(Path(folder), int(epochs), int(batch_size), n_proc, mode)
+        print(json.dumps(found))
         return
-    case("96 x 42x52x44, batch 8", (42, 52, 44), 80, 16, epochs=12, batch_size=8)
-    case("36 x 169x208x179, batch 2", (169, 208, 179), 30, 6, epochs=4, batch_size=2)
+    with TemporaryDirectory() as folder:
+        make(Path(folder), (42, 52, 44), 80, 16)
+        case("96 x 42x52x44, batch 8", folder, "image", epochs=12, batch_size=8)
+    with TemporaryDirectory() as folder:
+        make(Path(folder), (169, 208, 179), 30, 6)
+        case("36 x 169x208x179, batch 2", folder, "image", epochs=4, batch_size=2)
+        case("36 x 36 patches of 50^3, batch 32", folder, "patch", epochs=4, batch_size=32)
+        case("36 x 2 hippocampi of 50^3, batch 8", folder, "roi", epochs=8, batch_size=8)
+        case("36 x 49 axial slices, batch 32", folder, "slice", epochs=4, batch_size=32)
 
 
 if __name__ == "__main__":

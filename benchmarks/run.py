@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("help_time", "index", "extraction", "tables", "intervals", "training_step", "epoch")
+ORDER = (
+    "help_time",
+    "index",
+    "extraction",
+    "parts",
+    "tables",
+    "intervals",
+    "training_step",
+    "epoch",
+)
 
 
 def main() -> int:

@@ -1,11 +1,15 @@
-"""``clinicadl prepare-data image``: what it says, what it writes, how it ends."""
+"""``clinicadl prepare-data``: what it says, what it writes, how it ends."""
 
 import json
 import shutil
 import tomllib
 
+import numpy as np
 import pytest
 import torch
+
+from clinicadl.config.mode import MODES
+from clinicadl.layouts import images
 
 SUFFIX = "desc-Tiny_T1w.nii.gz"
 CUSTOM = ("custom", "--custom_suffix", SUFFIX, "-np", "1")
@@ -173,3 +177,124 @@ def test_the_help_names_every_preprocessing_and_the_group_its_commands(invoke):
     assert "CAPS_DIRECTORY MODALITY" in said
     _, said, _ = invoke("prepare-data", "--help")
     assert "image" in said
+
+
+def put_mask(caps):
+    image = images.read(next(caps.rglob("*.nii.gz")))
+    inside = np.zeros(image.voxels.shape, np.uint8)
+    inside[2:9, 3:5, 4:6] = 1
+    path = caps / "masks" / "tpl-T" / "tpl-T_res-8_roi-corner_mask.nii.gz"
+    images.write(path, inside, affine=image.affine)
+
+
+ROI = ("--roi_list", "corner", "-ct", "T")
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "said"),
+    [
+        ("patch", ("-ps", "8", "-ss", "4", "--pad"),
+         {"patch_size": 8, "stride_size": 4, "pad": True}),
+        ("patch", ("--patch_size", "8", "--stride-size", "4"),
+         {"patch_size": 8, "stride_size": 4, "pad": False}),
+        ("slice", ("-sd", "2", "-sm", "single", "-ds", "3", "4"),
+         {"slice_direction": 2, "slice_mode": "single", "discarded_slices": [3, 4]}),
+        ("slice", ("-ds", "3", "-ds", "4"),
+         {"slice_direction": 0, "slice_mode": "rgb", "discarded_slices": [3, 4]}),
+        ("slice", ("--discarded_slices", "5"), {"discarded_slices": [5]}),
+        ("roi", ROI, {"roi_list": ["corner"], "uncropped_roi": False, "roi_custom_template": "T",
+                      "roi_template": "T", "masks_location": "masks/tpl-T"}),
+        ("roi", (*ROI, "-cmp", "res-8"), {"roi_mask_pattern": "res-8"}),
+        ("roi", (*ROI, "--uncropped_roi"), {"uncropped_roi": True}),
+        ("roi", (*ROI, "--roi_uncrop_output"), {"uncropped_roi": True}),
+    ],
+)  # fmt: skip
+def test_the_options_of_a_mode_are_said_in_the_json(caps, invoke, mode, words, said):
+    put_mask(caps)
+    code, _, shown = invoke("prepare-data", mode, caps, *CUSTOM, *words, "-ej", "parts")
+    assert code == 0, shown
+    content = json.loads((caps / "tensor_extraction" / "parts.json").read_text())
+    assert content["mode"] == mode
+    assert content["prepare_dl"] is False
+    assert {key: content[key] for key in said} == said
+    assert len(list(caps.rglob("image_based/custom/*.pt"))) == 25
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "n"),
+    [("patch", ("-ps", "9", "-ss", "9"), 4), ("slice", ("-ds", "8"), 2), ("roi", ROI, 1)],
+)
+def test_part_tensors_are_written_and_counted(caps, invoke, mode, words, n):
+    put_mask(caps)
+    words = ("prepare-data", mode, caps, *CUSTOM, *words, "--save_features", "-ej", "parts")
+    code, said, _ = invoke(*words, "--dry-run")
+    assert code == 0
+    assert not list(caps.rglob("*.pt"))
+    first = next(line for line in said.splitlines() if line.startswith("# would write: "))
+    assert (f" and {n - 1} more, to " in first) == (n > 1)
+    code, said, _ = invoke(*words)
+    assert code == 0
+    assert f"{25 * n} tensors written, 0 were there already" in said
+    assert len(list(caps.rglob(f"{mode}_based/custom/*.pt"))) == 25 * n
+    assert any(f"# would write: {path}" in first for path in caps.rglob("*.pt"))
+    _, said, _ = invoke(*words)
+    assert f"0 tensors written, {25 * n} were there already" in said
+    _, said, _ = invoke(*words, "--dry-run")
+    assert said.count("# there already: ") == 25
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "code", "complaint"),
+    [
+        ("image", ("--save_features",), 2, "No such option"),
+        ("image", ("-ps", "3"), 2, "No such option"),
+        ("slice", ("-ps", "3"), 2, "No such option"),
+        ("patch", (), 2, "The patch is larger than the image"),
+        ("patch", ("-ps", "0"), 2, "--patch-size"),
+        ("slice", ("-sd", "3"), 2, "--slice-direction"),
+        ("slice", ("-ds", "1", "2", "3"), 2, "--discarded_slices"),
+        ("slice", ("-ds", "9"), 2, "All slices are discarded"),
+        ("roi", (), 2, "--roi_custom_template"),
+        ("roi", ("--roi_list", "corner"), 2, "--roi_custom_template"),
+        ("roi", ("--roi_list", "side", "-ct", "T"), 66, "Known there: corner"),
+        ("patch", ("--shard", "1/2"), 2, "needs --extract_json"),
+        ("patch", ("--shard", "3/2", "-ej", "a"), 2, "--shard"),
+        ("patch", ("--participant_label", "X"), 66, "sub-X"),
+        ("cube", (), 2, "nearest"),
+    ],
+)
+def test_a_wrong_mode_is_refused_before_anything_is_written(
+    caps, invoke, mode, words, code, complaint
+):
+    put_mask(caps)
+    before = files(caps)
+    found, _, shown = invoke("prepare-data", mode, caps, *CUSTOM, *words)
+    assert found == code, shown
+    assert complaint in shown
+    assert "Traceback" not in shown
+    assert files(caps) == before
+
+
+def test_labels_and_shards_choose_the_sessions(caps, invoke):
+    words = ("prepare-data", "image", caps, *CUSTOM, "-ej", "some")
+    _, said, _ = invoke(*words, "--participant_label", "T000", "sub-T001", "--shard", "1/2")
+    assert "2 tensors written" in said
+    names = sorted(path.name.partition("_desc")[0] for path in caps.rglob("*.pt"))
+    assert names == ["sub-T000_ses-M000", "sub-T001_ses-M000"]
+    _, said, _ = invoke(*words, "--shard", "2/2")
+    assert "12 tensors written" in said
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_mode_has_a_command_with_its_own_options_alone(invoke, mode):
+    code, said, _ = invoke("prepare-data", mode, "--help")
+    assert code == 0
+    own = {f"--{name.replace('_', '-')}" for name in MODES[mode].model_fields} - {"--name"}
+    others = {
+        f"--{name.replace('_', '-')}" for row in MODES.values() for name in row.model_fields
+    } - {"--name"} - own  # fmt: skip
+    assert all(flag in said for flag in own)
+    assert not any(flag in said for flag in others)
+    assert ("--save-features" in said) == (mode != "image")
+    _, said, _ = invoke("prepare-data", "--help")
+    assert f"  {mode} " in said

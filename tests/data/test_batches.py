@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from clinicadl.config.mode import ImageMode, PatchMode
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.data import tensors
 from clinicadl.data.batches import Loader
-from clinicadl.data.dataset import ImageDataset
+from clinicadl.data.dataset import PartDataset
+from clinicadl.data.parts import patches, whole
+from clinicadl.transforms.intensity import min_max
 from clinicadl.transforms.pipeline import pipeline
 
 
@@ -20,8 +24,9 @@ def dataset(tmp_path):
     volumes = np.random.default_rng(0).random((7, 4, 5, 6), dtype=np.float32)
     for number, voxels in enumerate(volumes):
         tensors.write(tmp_path / f"{number}.pt", voxels)
-    paths = [tmp_path / f"{number}.pt" for number in range(7)]
-    return ImageDataset(paths, list(range(10, 17)), pipeline(TransformsConfig()))
+    files = [(tmp_path / f"{number}.pt",) for number in range(7)]
+    one = whole(ImageMode(), (1, 4, 5, 6))
+    return PartDataset(files, list(range(10, 17)), one, pipeline(TransformsConfig()))
 
 
 @pytest.mark.parametrize("n_proc", [0, 1, 2])
@@ -49,3 +54,45 @@ def test_a_data_set_reaches_a_worker_that_is_no_fork(dataset):
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[4].image, expected)
     assert copy[4].target == dataset[4].target
+
+
+@pytest.mark.parametrize("are_cut", [False, True])
+def test_a_sample_is_one_part_of_one_image(dataset, tmp_path, are_cut):
+    """Parts cut on the fly and parts that were stored are the same bits, normalized one by one."""
+    parts = patches(PatchMode(patch_size=2, stride_size=2), (1, 4, 5, 6))
+    files = dataset.files
+    if are_cut:
+        cut = [[parts.cut(tensors.read(path), part) for part in range(12)] for (path,) in files]
+        files = [[tmp_path / f"{i}-{part}.pt" for part in range(12)] for i in range(7)]
+        for own, paths in zip(cut, files, strict=True):
+            for voxels, path in zip(own, paths, strict=True):
+                tensors.write_part(path, voxels.numpy())
+    settings = TransformsConfig()
+    samples = PartDataset(files, range(10, 17), parts, pipeline(settings), are_cut=are_cut)
+    assert len(samples) == 7 * 12
+    volume = torch.load(tmp_path / "3.pt", weights_only=True)
+    for part, (x, y, z) in enumerate(np.ndindex(2, 2, 3)):
+        sample = samples[3 * 12 + part]
+        expected = volume[:, 2 * x : 2 * x + 2, 2 * y : 2 * y + 2, 2 * z : 2 * z + 2]
+        assert torch.equal(sample.image, min_max(expected))
+        assert (sample.target, sample.row) == (13, 36 + part)
+    copy = pickle.loads(pickle.dumps(samples))
+    assert torch.equal(copy[40].image, samples[40].image)
+
+
+@pytest.mark.parametrize("n_proc", [0, 2])
+def test_training_alone_is_augmented(dataset, n_proc):
+    augment = partial(shifted, by=0.5)
+    changed = PartDataset(
+        dataset.files, dataset.targets, dataset.parts, dataset.transform, augment=augment
+    )
+    loader = Loader(changed, n_proc=n_proc)
+    (plain,), (training,) = list(loader([[3, 1]])), list(loader([[3, 1]], epoch=4))
+    assert torch.equal(plain.images, torch.stack([dataset[3].image, dataset[1].image]))
+    expected = [dataset[3].image + 0.5 + 4 + 3, dataset[1].image + 0.5 + 4 + 1]
+    assert torch.equal(training.images, torch.stack(expected))
+    assert training.rows == [3, 1]
+
+
+def shifted(image, epoch, sample, *, by):
+    return image + by + epoch + sample

@@ -10,7 +10,7 @@ import pytest
 
 from clinicadl.config.preprocessing import Custom
 from clinicadl.data import origin
-from clinicadl.data.origin import Origin
+from clinicadl.data.origin import Origin, StoredPart
 from clinicadl.data.prepare import plan, run
 from clinicadl.errors import InvalidDataError, MissingInputError
 from clinicadl.layouts import caps, images
@@ -48,6 +48,38 @@ def complaint(prepared: Path) -> str:
 def test_an_origin_survives_the_file(tmp_path):
     origin.write(tmp_path / "a.json", SAID)
     assert origin.read(tmp_path / "a.json") == SAID
+
+
+PARTS = {
+    "patch-0": StoredPart((1, 2, 2, 2), (0, 0, 0)),
+    "roi-a": StoredPart((1, 2, 1, 2), (1, 3, 0), "f" * 64),
+}
+
+
+def test_the_parts_of_an_origin_survive_the_file(tmp_path):
+    with_parts = replace(SAID, parts=PARTS)
+    origin.write(tmp_path / "a.json", with_parts)
+    assert origin.read(tmp_path / "a.json") == with_parts
+    origin.write(tmp_path / "b.json", SAID)
+    assert "parts" not in json.loads((tmp_path / "b.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        3, ["a"], {"a": None}, {"a": {}}, {"a": {"shape": [1], "start": [0, 0, 0]}},
+        {"a": {"shape": [0], "start": [0, 0, 0], "mask": ""}},
+        {"a": {"shape": [2**30], "start": [0, 0, 0], "mask": ""}},
+        {"a": {"shape": ["x"], "start": [0, 0, 0], "mask": ""}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_damaged_parts_are_refused(tmp_path, wrong):
+    path = tmp_path / "a.json"
+    origin.write(path, replace(SAID, parts=PARTS))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "parts": wrong}))
+    with pytest.raises(InvalidDataError, match=r"damaged in .*a\.json"):
+        origin.read(path)
 
 
 @pytest.mark.parametrize("key", ["source", "sha256", "n_bytes", "mtime_ns", "shape", "affine"])

@@ -8,8 +8,10 @@ import sys
 import pytest
 import torch
 
+from clinicadl.config.mode import ImageMode
 from clinicadl.config.network import Conv5FC3
-from clinicadl.data.dataset import ImageDataset
+from clinicadl.data.dataset import PartDataset
+from clinicadl.data.parts import whole
 from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.networks.streams import seeded
 from clinicadl.transforms.intensity import without_nan
@@ -42,7 +44,7 @@ def test_the_cpu_is_there_and_says_what_bits_depend_on():
     [("cpu", None, 0), ("cpu", 2, 2), ("cuda", None, 2), ("cuda", 0, 0), ("cuda", 4, 4)],
 )
 def test_nobody_reads_ahead_on_the_cpu_unless_asked(device, asked, readers):
-    dataset = ImageDataset((), (), without_nan)
+    dataset = PartDataset((), (), whole(ImageMode(), (1, 2, 2, 2)), without_nan)
     loader = Device(torch.device(device), channels_last=False).loader(dataset, asked)
     assert loader.n_proc == readers
 
@@ -57,7 +59,9 @@ def test_kept_memory_costs_no_page_faults():
     """Counted, not timed: a large array made again touches no new page."""
     code = """
 import resource, torch
-from clinicadl.data.dataset import ImageDataset
+from clinicadl.config.mode import ImageMode
+from clinicadl.data.dataset import PartDataset
+from clinicadl.data.parts import whole
 from clinicadl.engine.devices import memory, resolve
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def again():

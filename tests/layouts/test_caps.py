@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clinicadl.config.mode import MODES, PatchMode, RoiMode, SliceMode
 from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, PetLinear, T1Linear
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
 from clinicadl.layouts import caps
@@ -348,6 +349,7 @@ def test_an_extraction_has_one_name_with_or_without_its_suffix(tmp_path):
     assert caps.extraction_path(tmp_path, "t1") == expected
     assert caps.extraction_path(tmp_path, "t1.json") == expected
     assert caps.failures(expected) == tmp_path / "tensor_extraction" / "t1_failed.tsv"
+    assert caps.failures(expected, (2, 3)).name == "t1_shard-2of3_failed.tsv"
 
 
 def written(folder: Path, name: str, **parts: object) -> Path:
@@ -440,6 +442,53 @@ def test_extractions_of_earlier_versions_are_understood(tmp_path, content, expec
     assert found.preprocessing == expected
     assert found.mode == content["mode"]
     assert found.content == content
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"mode": "image"}, MODES["image"]()),
+        ({"mode": "image", "prepare_dl": True, "patch_size": 3}, MODES["image"]()),
+        ({"mode": "patch"}, PatchMode()),
+        ({"mode": "patch", "patch_size": 64, "stride_size": 32},
+         PatchMode(patch_size=64, stride_size=32)),
+        ({"mode": "slice"}, SliceMode()),
+        ({"mode": "slice", "slice_direction": 2, "slice_mode": "single", "discarded_slices": 0,
+          "num_slices": 1},
+         SliceMode(slice_direction=2, slice_mode="single")),
+        ({"mode": "slice", "discarded_slices": 20}, SliceMode(discarded_slices=(20, 20))),
+        ({"mode": "slice", "discarded_slices": [20]}, SliceMode(discarded_slices=(20,))),
+        ({"mode": "slice", "discarded_slices": [3, 5]}, SliceMode(discarded_slices=(3, 5))),
+        ({"mode": "roi", "roi_list": ["a", "b"], "uncropped_roi": True, "roi_custom_template": "",
+          "roi_custom_mask_pattern": "", "roi_template": "X", "masks_location": "somewhere",
+          "roi_background_value": 0},
+         RoiMode(roi_list=("a", "b"), uncropped_roi=True)),
+        ({"mode": "roi", "roi_list": ["a"], "roi_custom_template": "MNI"},
+         RoiMode(roi_list=("a",), roi_custom_template="MNI")),
+    ],
+)  # fmt: skip
+def test_the_mode_of_an_extraction_comes_back_with_its_settings(tmp_path, content, expected):
+    said = {"preprocessing": "t1-linear", **content}
+    found = caps.mode_settings(caps.parse_extraction(said, tmp_path / "a.json"))
+    assert found == expected
+    assert found.name == content["mode"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"mode": "cube"}, "mode is not known.*cube.*image, patch, roi, slice"),
+        ({"mode": "patch", "patch_size": "large"}, "valid integer"),
+        ({"mode": "slice", "slice_direction": 3}, "less than or equal to 2"),
+        ({"mode": "roi", "roi_list": ["../a"]}, "cannot stand"),
+    ],
+)
+def test_a_mode_that_means_nothing_is_refused_with_its_file(tmp_path, content, complaint):
+    said = {"preprocessing": "t1-linear", **content}
+    extraction = caps.parse_extraction(said, tmp_path / "a.json")
+    with pytest.raises(InvalidDataError, match=complaint) as refusal:
+        caps.mode_settings(extraction)
+    assert str(tmp_path / "a.json") in str(refusal.value)
 
 
 @pytest.mark.parametrize(

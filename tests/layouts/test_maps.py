@@ -13,7 +13,7 @@ import pytest
 
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
 from clinicadl.layouts.maps import folder, ledger, names, record
-from clinicadl.layouts.maps.folder import Results
+from clinicadl.layouts.maps.folder import Level, Results
 
 
 def test_a_record_reads_back_as_it_was_written(trained_once):
@@ -79,7 +79,8 @@ def test_a_maps_is_made_whole_or_not_at_all(trained_once, tmp_path, monkeypatch)
 def test_results_replace_former_results_at_once(trained):
     before = names.results(trained, 0, "loss", "train")
     table = pd.DataFrame({"participant_id": ["sub-1"]})
-    folder.write_results(trained, 0, "loss", "train", "image", Results(table, None, {}, "new\n"))
+    levels = {"image": Level(table, None)}
+    folder.write_results(trained, 0, "loss", "train", Results(levels, {}, "new\n"))
     assert names.description(before).read_text() == "new\n"
     assert not names.metrics(before, "image").exists()
     assert [path.name for path in before.parent.iterdir() if path.name.startswith(".")] == []

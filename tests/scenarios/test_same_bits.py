@@ -156,3 +156,31 @@ def test_a_finished_training_has_nothing_to_resume(trained, trained_once):
     changed = [path for path in before if path.stat().st_mtime_ns != before[path]]
     assert [path.name for path in changed if path.name != ".lock"] == []
     assert_same(trained, trained_once)
+
+
+AUGMENTED = {"augmentation": [{"name": "Noise"}, {"name": "Flip", "p": 0.5}, {"name": "Gamma"}]}
+
+
+def test_augmentation_follows_the_epoch_and_the_sample_and_nothing_else(
+    prepared_once, trained_once, config_of, tmp_path
+):
+    """Workers, a kill and a resume change no draw; the training is another than without."""
+    from clinicadl.engine.events import BatchDone
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if isinstance(event, BatchDone) and (event.epoch, event.batch) == (1, 1):
+            raise Killed
+
+    for n_proc in (0, 2):
+        config = config_of(prepared_once, transforms=AUGMENTED, compute={"n_proc": n_proc})
+        train(config, tmp_path / f"maps-{n_proc}")
+    with pytest.raises(Killed):
+        train(config, tmp_path / "killed", observers=[kill])
+    resume(tmp_path / "killed")
+    assert_same(tmp_path / "maps-0", tmp_path / "maps-2")
+    assert_same(tmp_path / "maps-0", tmp_path / "killed")
+    ours, theirs = bits(tmp_path / "maps-0"), bits(trained_once)
+    assert all(ours[name] != theirs[name] for name in ours if name.endswith(".safetensors"))

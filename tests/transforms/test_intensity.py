@@ -6,15 +6,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sklearn.preprocessing import minmax_scale
+from sklearn.preprocessing import StandardScaler, minmax_scale
 
 from clinicadl.config.transforms import TransformsConfig
-from clinicadl.transforms.intensity import min_max, without_nan
+from clinicadl.transforms.intensity import min_max, percentile, without_nan, z_score
 from clinicadl.transforms.pipeline import pipeline
 
 volumes = arrays.arrays(
     np.float32, (1, 2, 3, 4), elements=st.floats(-1000, 1000, width=32, allow_subnormal=False)
 )
+NORMALIZATIONS = pytest.mark.parametrize("normalize", [min_max, z_score, percentile])
+
+
+def brain(seed: int = 0) -> np.ndarray:
+    """Return a box of positive voxels in a background of zeros."""
+    voxels = np.zeros((1, 12, 14, 10), np.float32)
+    inside = np.random.default_rng(seed).gamma(3, 20, (1, 6, 8, 5)).astype(np.float32)
+    voxels[:, 2:8, 3:11, 1:6] = inside + 1
+    return voxels
 
 
 @given(volumes)
@@ -29,22 +38,80 @@ def test_scaling_equals_that_of_scikit_learn(voxels):
     assert scaled.max() == 1
 
 
-def test_a_constant_sample_becomes_zeros():
-    assert torch.equal(min_max(torch.full((1, 2, 2, 2), 7.0)), torch.zeros(1, 2, 2, 2))
+@given(volumes)
+def test_standardising_equals_that_of_scikit_learn(voxels):
+    scaled = z_score(torch.from_numpy(voxels.copy())).numpy()
+    if voxels.max() - voxels.min() < 1e-1:
+        assert np.isfinite(scaled).all()
+        return
+    column = voxels.astype(np.float64).reshape(-1, 1)
+    expected = StandardScaler().fit_transform(column).reshape(voxels.shape)
+    np.testing.assert_allclose(scaled, expected, atol=1e-2)  # float32 of values up to 1000
+
+
+@given(volumes, st.floats(0, 40), st.floats(60, 100))
+def test_percentiles_are_those_of_numpy(voxels, low, high):
+    scaled = percentile(
+        torch.from_numpy(voxels.copy()), low_percentile=low, high_percentile=high
+    ).numpy()
+    first, last = np.percentile(voxels.astype(np.float64), (low, high))
+    if last - first < 1e-1:
+        assert np.isfinite(scaled).all()
+        return
+    expected = (np.clip(voxels.astype(np.float64), first, last) - first) / (last - first)
+    np.testing.assert_allclose(scaled, expected, atol=1e-2)  # float32 of values up to 1000
+
+
+def test_an_outlier_moves_the_extremes_and_not_the_percentiles():
+    voxels = brain()
+    bright = voxels.copy()
+    bright[0, 5, 5, 3] = 1e5
+    kept = (voxels > 0) & (bright < 1e5)
+
+    def moved(normalize):
+        one, other = (normalize(torch.from_numpy(some)).numpy() for some in (voxels, bright))
+        return np.abs(one - other)[kept].mean()
+
+    assert moved(percentile) < 0.01 < 0.2 < moved(min_max)
+
+
+@NORMALIZATIONS
+def test_the_background_stays_0_and_has_no_say(normalize):
+    voxels = brain()
+    inside = voxels[voxels != 0]
+    scaled = normalize(torch.from_numpy(voxels), only_nonzero=True).numpy()
+    assert not scaled[voxels == 0].any()
+    alone = normalize(torch.from_numpy(inside)).numpy()
+    assert np.array_equal(scaled[voxels != 0], alone)
+    whole = normalize(torch.from_numpy(voxels)).numpy()
+    assert not np.allclose(whole[voxels != 0], alone)
+
+
+@NORMALIZATIONS
+@pytest.mark.parametrize("only_nonzero", [True, False])
+@pytest.mark.parametrize("value", [0.0, 7.1, -3.0])
+def test_a_constant_sample_becomes_zeros(normalize, only_nonzero, value):
+    constant = torch.full((1, 3, 4, 5), value)
+    assert torch.equal(normalize(constant, only_nonzero=only_nonzero), torch.zeros(1, 3, 4, 5))
+
+
+@NORMALIZATIONS
+@pytest.mark.parametrize("only_nonzero", [True, False])
+def test_what_is_no_number_counts_as_0(normalize, only_nonzero):
+    voxels = brain()
+    voxels[0, 4, 5, 2:4] = 0
+    holes = voxels.copy()
+    holes[0, 4, 5, 2:4] = np.nan
+    one, other = (
+        normalize(torch.from_numpy(some), only_nonzero=only_nonzero) for some in (voxels, holes)
+    )
+    assert torch.equal(one, other)
 
 
 def test_what_is_no_number_becomes_zero_before_the_scaling():
     sample = torch.tensor([[[[float("nan"), 2.0], [4.0, 1.0]]]])
     expected = torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]])
     assert torch.equal(pipeline(TransformsConfig())(sample), expected)
-
-
-@pytest.mark.parametrize("normalize", [True, False])
-def test_the_stored_sample_is_never_changed(normalize):
-    sample = torch.rand(1, 3, 3, 3)
-    before = sample.clone()
-    pipeline(TransformsConfig(normalize=normalize))(sample)
-    assert torch.equal(sample, before)
 
 
 def test_unnormalized_samples_pass_as_they_are():

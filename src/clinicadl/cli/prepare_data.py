@@ -8,17 +8,23 @@ import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.options import Command, given, options_of
+from clinicadl.config.base import Choice, from_table
+from clinicadl.config.mode import MODES, MODES_GROUP
 from clinicadl.config.prepare import PrepareConfig
 from clinicadl.config.preprocessing import PREPROCESSINGS
 
+_ROWS: dict[str, type[Choice]] = from_table(MODES, MODES_GROUP).all_rows()
+
 group = LazyGroup(
     "prepare-data",
-    {"image": Row("clinicadl.cli.prepare_data:image", "One tensor an image.")},
+    {
+        name: Row(f"clinicadl.cli.prepare_data:{name}", (row.__doc__ or name).partition("\n")[0])
+        for name, row in _ROWS.items()
+    },
     help="Turn the images of a CAPS into tensors, once.",
 )
 
-
-_IMAGE_HELP = f"""\
+_HELP = f"""\
 Write one tensor for each image of CAPS_DIRECTORY, and the JSON that describes them.
 
 MODALITY is the preprocessing whose images are taken: {", ".join(PREPROCESSINGS)}. Of pet-linear,
@@ -27,33 +33,63 @@ MODALITY is the preprocessing whose images are taken: {", ".join(PREPROCESSINGS)
 An interrupted run goes on where it stopped; tensors that are there and still belong to their images
 are left alone. Images that cannot be used are listed, and the others go on.
 """
+_PARTS_HELP = """
+Parts are cut from the tensor of the image when the network asks for them. --save-features stores a
+tensor for each part instead.
+"""
+_PUBLISHED_UNCROPPED = "--roi-uncrop-output"
+"""What release 1.6 calls ``--uncropped-roi``."""
 
 
-@click.command("image", cls=Command, help=_IMAGE_HELP)
-@click.option(
-    "--dry-run", is_flag=True,
-    help="Print the settings and what would be read and written; write nothing.",
-)  # fmt: skip
-@options_of(PrepareConfig, arguments=("caps_directory", "preprocessing"))
-def image(dry_run: bool, **flags: Any) -> None:
-    """Write one tensor an image, and the JSON that describes them."""
+def __getattr__(name: str) -> click.Command:
+    """Return the command of a mode, whoever declared the mode.
+
+    Raises
+    ------
+    AttributeError
+        There is no such mode.
+    """
+    if name not in _ROWS:
+        raise AttributeError(name)
+    return _command(name)
+
+
+def _command(name: str) -> click.Command:
+    own = set(_ROWS[name].model_fields)
+    others = {field for row in _ROWS.values() for field in row.model_fields} - own
+    whole = ("save_features",) if name == "image" else ()
+
+    @click.command(name, cls=Command, help=_HELP if whole else _HELP + _PARTS_HELP)
+    @click.option(
+        "--dry-run", is_flag=True,
+        help="Print the settings and what would be read and written; write nothing.",
+    )  # fmt: skip
+    @options_of(
+        PrepareConfig,
+        arguments=("caps_directory", "preprocessing"),
+        without=("mode", *whole, *others),
+    )
+    def command(dry_run: bool, **flags: Any) -> None:
+        settings = given(flags)
+        settings["mode"] = {"name": name, **settings.get("mode", {})}
+        _prepare(settings, dry_run=dry_run)
+
+    for param in command.params:
+        if param.name == "mode__uncropped_roi":
+            param.opts.append(_PUBLISHED_UNCROPPED)
+    return command
+
+
+def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
     from contextlib import closing
 
     from clinicadl.cli.console import progress
-    from clinicadl.config.read import settings, to_toml
-    from clinicadl.data.prepare import is_prepared, plan, run
+    from clinicadl.config.read import settings
+    from clinicadl.data.prepare import plan, run
 
-    planned = plan(settings(PrepareConfig, given(flags)))
+    planned = plan(settings(PrepareConfig, given_settings))
     if dry_run:
-        click.echo(to_toml(planned.config))
-        for job in planned.jobs:
-            if is_prepared(job):
-                click.echo(f"# there already: {job.target.tensor}")
-            else:
-                click.echo(f"# would read:  {job.image.path}")
-                click.echo(f"# would write: {job.target.tensor}")
-        there = " (there already)" if planned.extraction.exists() else ""
-        click.echo(f"# would write: {planned.extraction}{there}")
+        _show(planned)
         return
     n_written = n_kept = 0
     try:
@@ -61,11 +97,27 @@ def image(dry_run: bool, **flags: Any) -> None:
             for outcome in progress(outcomes, total=len(planned.jobs), what="prepare-data"):
                 if outcome.error is not None:
                     click.echo(f"skipped: {outcome.error}", err=True)
-                elif outcome.result is not None and outcome.result.written:
-                    n_written += 1
-                else:
-                    n_kept += 1
+                elif outcome.result is not None:
+                    n_written += outcome.result.n_written
+                    n_kept += outcome.result.n_kept
     finally:
         click.echo(f"{n_written} tensors written, {n_kept} were there already")
         if planned.extraction.exists():
             click.echo(f"extraction JSON: {planned.extraction}")
+
+
+def _show(planned: Any) -> None:
+    from clinicadl.config.read import to_toml
+    from clinicadl.data.prepare import is_prepared
+
+    click.echo(to_toml(planned.config))
+    for job in planned.jobs:
+        first, *others = planned.tensors_of(job) or [job.target.origin]
+        what = f"{first} and {len(others)} more, to {others[-1].name}" if others else first
+        if is_prepared(job):
+            click.echo(f"# there already: {what}")
+        else:
+            click.echo(f"# would read:  {job.image.path}")
+            click.echo(f"# would write: {what}")
+    there = " (there already)" if planned.extraction.exists() else ""
+    click.echo(f"# would write: {planned.extraction}{there}")

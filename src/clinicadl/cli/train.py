@@ -63,7 +63,7 @@ def classification(
                 f"# split {one.number} ({chosen}): {len(one.train)} sessions of train, "
                 f"{len(one.validation)} of validation"
             )
-        click.echo(f"# classes: {planned.codes}; shape of a sample: {planned.stored.shape}")
+        click.echo(f"# classes: {planned.codes}; shape of a sample: {planned.input_shape}")
         click.echo(f"# would write: {output_maps_directory}")
         return
     train(config, output_maps_directory, observers=(TrainingProgress(),))

@@ -56,6 +56,12 @@ class Classification(Choice):
         ("loss",), "Validation metrics that each choose a best model", short="sm", min_length=1
     )
 
+    selection_threshold: float = setting(
+        0.0,
+        "Least balanced accuracy, on validation, of a part that has a say about its image",
+        ge=0, le=1,
+    )  # fmt: skip
+
     @field_validator("selection_metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:

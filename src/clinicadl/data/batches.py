@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from clinicadl.data.dataset import ImageDataset, Sample
+from clinicadl.data.dataset import PartDataset, Sample
+
+Key = int | tuple[int, int]
+"""What the data set is asked for: a row, or a row in an epoch of training."""
 
 
 class Batch(NamedTuple):
     """Samples that pass the network together."""
 
     images: Tensor
-    """Shape (n, channel, x, y, z)."""
+    """Shape (n, channel, x, y, z), or (n, channel, a, b) of slices."""
     targets: Tensor
     """Shape (n,)."""
     rows: list[int]
@@ -38,7 +41,7 @@ class Loader:
         Whether batches are put where a GPU can fetch them.
     """
 
-    def __init__(self, dataset: ImageDataset, *, n_proc: int, pinned: bool = False) -> None:
+    def __init__(self, dataset: PartDataset, *, n_proc: int, pinned: bool = False) -> None:
         self.n_proc = n_proc
         self._order = _Order()
         with _as_many_workers_as_said():
@@ -51,9 +54,14 @@ class Loader:
                 pin_memory=pinned,
             )
 
-    def __call__(self, order: Sequence[list[int]]) -> Iterator[Batch]:
-        """Yield the batches of an order, one list of rows a batch."""
-        self._order.batches = order
+    def __call__(self, order: Sequence[list[int]], epoch: int | None = None) -> Iterator[Batch]:
+        """Yield the batches of an order, one list of rows a batch.
+
+        With an epoch they are for training, and augmented as the data set says.
+        """
+        self._order.batches = [
+            [row if epoch is None else (row, epoch) for row in some] for some in order
+        ]
         with _as_many_workers_as_said():
             batches = iter(self._loader)
         yield from batches
@@ -70,9 +78,9 @@ def _as_many_workers_as_said() -> Iterator[None]:
 class _Order:
     """The batch sampler: it says what it was last told."""
 
-    batches: Sequence[list[int]] = ()
+    batches: Sequence[list[Key]] = ()
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         return iter(self.batches)
 
     def __len__(self) -> int:

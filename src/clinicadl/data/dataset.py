@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from clinicadl.data import tensors
-from clinicadl.transforms.pipeline import Transform
+from clinicadl.data.parts import Parts
+from clinicadl.transforms.pipeline import Augment, Transform
 
 MAPPINGS = 4096
 """Stored tensors that a data set keeps mapped."""
@@ -21,31 +22,71 @@ class Sample(NamedTuple):
     """What the network gets, and what it should say."""
 
     image: Tensor
-    """Shape (channel, x, y, z)."""
+    """A part of an image, or all of it, channel first."""
     target: int | float
     row: int
     """Row in the table of samples."""
 
 
-class ImageDataset(Dataset[Sample]):
-    """Whole images, memory-mapped: a sample is read when it is asked for, by whoever asks."""
+class PartDataset(Dataset[Sample]):
+    """The parts of some images, all of an image before the next.
+
+    What is stored is memory-mapped: a part is read when it is asked for, by whoever asks, and
+    nothing of the image besides it.
+
+    Parameters
+    ----------
+    files
+        Of each image its tensor, or the tensor of each of its parts.
+    targets
+        Of each image.
+    parts
+        Where the parts lie.
+    transform
+        From a part to what the network gets.
+    are_cut
+        Whether the tensors are those of the parts already.
+    augment
+        What changes a sample once more, in training: asked for ``(index, epoch)``, the data set
+        applies it; asked for ``index``, it does not.
+    """
 
     def __init__(
-        self, paths: Sequence[Path], targets: Sequence[int | float], transform: Transform
+        self,
+        files: Sequence[Sequence[Path]],
+        targets: Sequence[int | float],
+        parts: Parts,
+        transform: Transform,
+        *,
+        are_cut: bool = False,
+        augment: Augment | None = None,
     ) -> None:
-        self.paths = tuple(paths)
+        self.files = tuple(map(tuple, files))
         self.targets = tuple(targets)
+        self.parts = parts
         self.transform = transform
+        self.are_cut = are_cut
+        self.augment = augment
         # A mapping costs no memory of ours, and to make it again costs a small image as much as to
         # read it; the number of mappings of a process is limited by the system.
         self._mapped = lru_cache(MAPPINGS)(tensors.read)
 
     def __reduce__(self) -> tuple[object, ...]:
         # A worker that is not a fork maps for itself.
-        return ImageDataset, (self.paths, self.targets, self.transform)
+        inputs = (self.files, self.targets, self.parts, self.transform)
+        return partial(PartDataset, are_cut=self.are_cut, augment=self.augment), inputs
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files) * len(self.parts)
 
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(self.transform(self._mapped(self.paths[index])), self.targets[index], index)
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        index, epoch = key if isinstance(key, tuple) else (key, None)
+        image, part = divmod(index, len(self.parts))
+        if self.are_cut:
+            cut = self._mapped(self.files[image][part])
+        else:
+            cut = self.parts.cut(self._mapped(self.files[image][0]), part)
+        sample = self.transform(cut)
+        if self.augment is not None and epoch is not None:
+            sample = self.augment(sample, epoch, index)
+        return Sample(sample, self.targets[image], index)

@@ -1,4 +1,4 @@
-"""From images to tensors, one a session."""
+"""From images to tensors: one a session, or one a part."""
 
 from __future__ import annotations
 
@@ -9,45 +9,61 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from clinicadl.config.base import Choice
+from clinicadl.config.mode import ImageMode, RoiMode
 from clinicadl.config.prepare import PrepareConfig
-from clinicadl.data import origin, tensors
-from clinicadl.data.origin import Origin
+from clinicadl.data import origin, parts, tensors
+from clinicadl.data.origin import Origin, StoredPart
+from clinicadl.data.parts import Affine, Parts
 from clinicadl.errors import (
     ClinicaDLError,
     InvalidDataError,
     MissingInputError,
+    OutputError,
     PartialError,
     listed,
 )
-from clinicadl.layouts import caps, files, images
-from clinicadl.layouts.caps import ImageTensor, StoredImage
+from clinicadl.layouts import caps, files, ids, images, part_files
+from clinicadl.layouts import masks as roi_masks
+from clinicadl.layouts.caps import ImageTensor, Session, StoredImage
+from clinicadl.layouts.images import Image
+from clinicadl.layouts.masks import Mask
+from clinicadl.layouts.part_files import PartFolder
 from clinicadl.tables import sessions
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
 
-MODE = "image"
-
 
 @dataclass(frozen=True)
 class Job:
-    """One image, and where its tensor goes."""
+    """One image, and where its tensor or those of its parts go."""
 
     directory: Path
     image: StoredImage
-    target: ImageTensor
+    target: ImageTensor | PartFolder
+    mode: Choice
+    masks: tuple[Mask, ...] = ()
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What was done with one image."""
 
-    written: bool
-    """Whether the tensor was made; otherwise it was there and belonged to its image."""
+    n_written: int
+    """Tensors that were made."""
+    n_kept: int
+    """Tensors that were there and belonged to the image."""
     n_undefined: int
     """Voxels that are no number."""
+
+    @property
+    def written(self) -> bool:
+        """Whether anything was made."""
+        return self.n_written > 0
 
 
 @dataclass(frozen=True)
@@ -58,20 +74,29 @@ class PreparePlan:
     jobs: tuple[Job, ...]
     extraction: Path
     content: dict[str, object]
+    parts: Parts | None
+    """The parts of the first image that can be read; none if no image can."""
 
     @property
     def failures(self) -> Path:
         """The table of images that failed."""
-        return caps.failures(self.extraction)
+        return caps.failures(self.extraction, _shard(self.config))
+
+    def tensors_of(self, job: Job) -> list[Path]:
+        """Return the tensors of an image, if it has the shape of the first."""
+        if isinstance(job.target, ImageTensor):
+            return [job.target.tensor]
+        names = self.parts.names if self.parts else ()
+        return [part_files.part_tensor(job.target, name) for name in names]
 
 
 def prepare_data(config: PrepareConfig) -> Path:
-    """Write the tensor of each image of a CAPS, and the JSON that describes them.
+    """Write the tensor of each image of a CAPS, or of its parts, and the JSON that describes them.
 
     Parameters
     ----------
     config
-        The CAPS, the preprocessing and the sessions.
+        The CAPS, the preprocessing, the sessions and the mode.
 
     Returns
     -------
@@ -82,9 +107,11 @@ def prepare_data(config: PrepareConfig) -> Path:
     PartialError
         Some images failed; the others are done, and a table lists the failures.
     InvalidDataError
-        Every image failed, or the CAPS, the table or the name of the JSON is wrong.
+        Every image failed, or the CAPS, the table, a mask or the name of the JSON is wrong.
     MissingInputError
-        A session has no image.
+        A session has no image, or a region no mask.
+    UsageError
+        The mode has no part of such images.
     OutputError
         The JSON exists and says something else, or the CAPS cannot be written.
     """
@@ -100,25 +127,91 @@ def plan(config: PrepareConfig) -> PreparePlan:
     Raises
     ------
     MissingInputError
-        There is no image at all, or a session has none.
+        There is no image at all, or a session has none, or a region has no mask.
     InvalidDataError
-        The CAPS, the table or the name of the JSON is wrong.
+        The CAPS, the table, a mask or the name of the JSON is wrong.
+    UsageError
+        The mode has no part of such images, or masks are asked for in a wrong way.
     OutputError
         The JSON exists and says something else, or the CAPS cannot be written.
     """
     directory, preprocessing = caps.check(config.caps_directory), config.preprocessing
     name = config.extract_json or f"extract_{int(time.time())}"
     extraction = caps.extraction_path(directory, name)
-    content = caps.extraction_content(extraction, preprocessing, mode=MODE)
+    masks = roi_masks.read(directory, config.mode, preprocessing)
+    content = caps.extraction_content(
+        extraction, preprocessing, mode=config.mode.name, parts=_keys(config, masks)
+    )
     chosen = _chosen(config)
     caps.refuse_other_extraction(extraction, content)
     files.refuse_unwritable(extraction)
     jobs = tuple(
-        Job(directory, one, caps.image_tensor(directory, one, preprocessing)) for one in chosen
+        Job(directory, one, _target(config, one), config.mode, masks)
+        for one in chosen[_of_shard(config)]
     )
+    planned = PreparePlan(config, jobs, extraction, content, _first_parts(jobs))
     for job in jobs:
-        files.refuse_unwritable(job.target.tensor)
-    return PreparePlan(config, jobs, extraction, content)
+        for path in (job.target.origin, *planned.tensors_of(job)[-1:]):
+            files.refuse_unwritable(path)
+        _refuse_taken(job)
+    return planned
+
+
+def _keys(config: PrepareConfig, masks: tuple[Mask, ...]) -> dict[str, object]:
+    """Return what the extraction JSON says of the mode."""
+    row = config.mode.model_dump(mode="json", exclude={"name"})
+    if isinstance(config.mode, RoiMode):
+        directory, preprocessing = config.caps_directory, config.preprocessing
+        row |= roi_masks.keys(directory, config.mode, preprocessing, masks)
+    return {"prepare_dl": config.save_features, **row}
+
+
+def _target(config: PrepareConfig, image: StoredImage) -> ImageTensor | PartFolder:
+    directory, preprocessing = config.caps_directory, config.preprocessing
+    if config.save_features:
+        return part_files.part_folder(directory, image, preprocessing, config.mode.name)
+    return caps.image_tensor(directory, image, preprocessing)
+
+
+def _first_parts(jobs: tuple[Job, ...]) -> Parts | None:
+    """Return the parts of the first image that can be read, so that a wrong mode is refused now."""
+    for job in jobs:
+        if isinstance(job.mode, ImageMode):
+            break
+        known = _known(job)
+        if known is not None:
+            return _parts_of(job, known.shape, np.array(known.affine))
+        try:
+            image = images.read(job.image.path)
+        except ClinicaDLError:
+            # It will be listed among the failures.
+            continue
+        return _parts_of(job, (1, *image.voxels.shape), image.affine)
+    return None
+
+
+def _refuse_taken(job: Job) -> None:
+    """Refuse to overwrite the regions of another image, whose names do not tell the image.
+
+    Raises
+    ------
+    OutputError
+        Another image has a region of this name.
+    """
+    if not isinstance(job.target, PartFolder) or not isinstance(job.mode, RoiMode):
+        return
+    names = [roi_masks.entities(mask, uncropped_roi=job.mode.uncropped_roi) for mask in job.masks]
+    wanted = {part_files.part_tensor(job.target, name) for name in names}
+    for other in part_files.neighbours(job.target):
+        known = origin.of_parts(other)
+        taken = wanted & {
+            part_files.part_tensor(other, name) for name in (known.parts if known else ())
+        }
+        if taken:
+            raise OutputError(
+                "The tensor of a region was made from another image", where=min(taken),
+                found=other.image, fix="Leave out --save_features: regions are cut in training too",
+            )  # fmt: skip
 
 
 def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
@@ -170,10 +263,31 @@ def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
 
 
 def is_prepared(job: Job) -> bool:
-    """Return whether the tensor of an image is there already, and nothing is left to do."""
-    known = origin.of(job.target)
-    source = job.image.path
-    return known is not None and origin.is_unchanged(known, source, files.status(source, "image"))
+    """Return whether the tensors of an image are there already, and nothing is left to do."""
+    known = _known(job)
+    if known is None:
+        return False
+    wanted = _parts_of(job, known.shape, np.array(known.affine))
+    return not _left_to_do(job, known, wanted)
+
+
+def _known(job: Job) -> Origin | None:
+    """Return the origin of what is stored of an image, if the image is still the same."""
+    source, target = job.image.path, job.target
+    known = origin.of(target) if isinstance(target, ImageTensor) else origin.of_parts(target)
+    if known is None or not origin.is_unchanged(known, source, files.status(source, "image")):
+        return None
+    return known
+
+
+def _parts_of(job: Job, shape: tuple[int, ...], affine: Affine) -> Parts:
+    parts.check_grid(job.masks, shape, affine, job.image.path)
+    return parts.of(job.mode, shape, job.masks)
+
+
+def _left_to_do(job: Job, known: Origin, wanted: Parts) -> list[int]:
+    """Return the parts that must be made; an image that is known is whole."""
+    return [] if isinstance(job.target, ImageTensor) else origin.missing(known, wanted)
 
 
 def _chosen(config: PrepareConfig) -> list[StoredImage]:
@@ -183,6 +297,7 @@ def _chosen(config: PrepareConfig) -> list[StoredImage]:
     else:
         where = config.participants_tsv
         wanted = sessions.sessions_of(sessions.read(where))
+    wanted = _labelled(wanted, config.participant_label, where)
     stored = caps.index(directory, preprocessing, only=wanted)
     if not stored:
         raise MissingInputError(
@@ -190,25 +305,57 @@ def _chosen(config: PrepareConfig) -> list[StoredImage]:
             found=f"nothing like {caps.pattern(preprocessing)} in {len(wanted)} sessions",
             fix="Check the preprocessing and its options",
         )  # fmt: skip
-    return caps.select(stored, wanted, where=where)
+    return caps.select(stored, wanted if config.shard is None else sorted(wanted), where=where)
+
+
+def _labelled(found: list[Session], labels: tuple[str, ...], where: Path) -> list[Session]:
+    """Return the sessions of the participants that were named, of all if none was.
+
+    Raises
+    ------
+    MissingInputError
+        A participant has no session here.
+    """
+    if not labels:
+        return found
+    named = {ids.as_id(label, ids.PARTICIPANT) for label in labels}
+    unknown = sorted(named - {participant for participant, _ in found})
+    if unknown:
+        raise MissingInputError(
+            f"{len(unknown)} of {len(named)} participants are not known", where=where,
+            found=listed(unknown), fix="Check --participant_label",
+        )  # fmt: skip
+    return [key for key in found if key[0] in named]
+
+
+def _shard(config: PrepareConfig) -> tuple[int, int] | None:
+    """Return (K, N)."""
+    if config.shard is None:
+        return None
+    number, _, n_shards = config.shard.partition("/")
+    return int(number), int(n_shards)
+
+
+def _of_shard(config: PrepareConfig) -> slice:
+    number, n_shards = _shard(config) or (1, 1)
+    return slice(number - 1, None, n_shards)
 
 
 def _prepare(job: Job) -> Prepared:
-    """Write the tensor of one image, then the origin that says that it is complete."""
+    """Write what is missing of one image, then the origin that says that it is complete."""
     source, target = job.image.path, job.target
     # Before the image is read: should it change meanwhile, its time will differ from this one.
     now = files.status(source, "image")
-    known = origin.of(target)
-    if known is not None and origin.is_unchanged(known, source, now):
-        if known.mtime_ns != now.st_mtime_ns:
-            # The same bytes at another time, as in a copy: noted, so that nobody hashes it again.
-            origin.write(target.origin, replace(known, mtime_ns=now.st_mtime_ns))
-        return Prepared(written=False, n_undefined=0)
+    known = _known(job)
+    if known is not None:
+        wanted = _parts_of(job, known.shape, np.array(known.affine))
+        if not _left_to_do(job, known, wanted):
+            if known.mtime_ns != now.st_mtime_ns:
+                # The same bytes at another time, as in a copy: noted, so that nobody hashes again.
+                origin.write(target.origin, replace(known, mtime_ns=now.st_mtime_ns))
+            return Prepared(0, n_kept=_n_tensors(job, wanted), n_undefined=0)
     image = images.read(source)
     n_undefined = images.check_content(image.voxels, source)
-    with files.writing(target.origin):
-        target.origin.unlink(missing_ok=True)
-    tensors.write(target.tensor, image.voxels)
     made_from = Origin(
         source=source.relative_to(job.directory).as_posix(),
         sha256=image.sha256,
@@ -217,8 +364,52 @@ def _prepare(job: Job) -> Prepared:
         shape=(1, *image.voxels.shape),
         affine=tuple(tuple(float(cell) for cell in row) for row in image.affine),
     )
-    origin.write(target.origin, made_from)
-    return Prepared(written=True, n_undefined=n_undefined)
+    wanted = _parts_of(job, made_from.shape, image.affine)
+    n_tensors = _n_tensors(job, wanted)
+    if isinstance(target, ImageTensor):
+        with files.writing(target.origin):
+            target.origin.unlink(missing_ok=True)
+        tensors.write(target.tensor, image.voxels)
+        origin.write(target.origin, made_from)
+        return Prepared(n_tensors, n_kept=0, n_undefined=n_undefined)
+    todo = origin.missing(known, wanted) if known else list(range(len(wanted)))
+    _write_parts(target, image, wanted, todo, made_from)
+    return Prepared(len(todo), n_kept=n_tensors - len(todo), n_undefined=n_undefined)
+
+
+def _n_tensors(job: Job, wanted: Parts) -> int:
+    return 1 if isinstance(job.target, ImageTensor) else len(wanted)
+
+
+def _write_parts(
+    home: PartFolder, image: Image, wanted: Parts, todo: list[int], made_from: Origin
+) -> None:
+    """Write some parts of an image, which nothing claims to be whole until they are."""
+    import torch
+
+    names = {wanted.names[index] for index in todo}
+    claimed = _stored(home, made_from)
+    if names & claimed.keys():
+        claimed = {name: part for name, part in claimed.items() if name not in names}
+        origin.write(home.origin, replace(made_from, parts=claimed))
+    elif not claimed:
+        with files.writing(home.origin):
+            home.origin.unlink(missing_ok=True)
+    volume = torch.from_numpy(image.voxels)[None]
+    made = {}
+    for index in todo:
+        name, tensor = wanted.names[index], wanted.cut(volume, index)
+        tensors.write_part(part_files.part_tensor(home, name), tensor.numpy())
+        start = wanted.window(index).start
+        made[name] = StoredPart(tuple(tensor.shape), start, wanted.mask_sha256(index))
+    # Another run may have added parts of another mode's settings meanwhile: they stay known.
+    origin.write(home.origin, replace(made_from, parts={**_stored(home, made_from), **made}))
+
+
+def _stored(home: PartFolder, made_from: Origin) -> dict[str, StoredPart]:
+    """Return the parts of an image that are there, whole, and were made from the same bytes."""
+    known = origin.of_parts(home)
+    return dict(known.parts) if known is not None and known.sha256 == made_from.sha256 else {}
 
 
 def _write_failures(path: Path, failed: list[tuple[Job, ClinicaDLError]]) -> None:

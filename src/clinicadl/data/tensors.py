@@ -54,6 +54,24 @@ def write(path: Path, voxels: NDArray[np.float32]) -> None:
     InvalidDataError
         There are more than `MAX_VOXELS`.
     """
+    write_part(path, voxels[np.newaxis])
+
+
+def write_part(path: Path, voxels: NDArray[np.float32]) -> None:
+    """Write a tensor that has its channels already; else as `write`.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.pt``.
+    voxels
+        Shape (channel, ...) with two or three axes behind the channel.
+
+    Raises
+    ------
+    InvalidDataError
+        There are more than `MAX_VOXELS`.
+    """
     if voxels.size > MAX_VOXELS:
         raise InvalidDataError(
             "The image is too large for a tensor", where=path,
@@ -61,7 +79,7 @@ def write(path: Path, voxels: NDArray[np.float32]) -> None:
             fix="Crop it, or resample it to larger voxels",
         )  # fmt: skip
     ordered = np.ascontiguousarray(voxels, dtype="<f4")
-    records = _records((1, *ordered.shape), isal_zlib.crc32(ordered))
+    records = _records(ordered.shape, isal_zlib.crc32(ordered))
     with whole_file(path, durable=False) as temporary, temporary.open("wb") as file:
         for record in records:
             file.write(record.head)

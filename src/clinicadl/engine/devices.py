@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from clinicadl.data.batches import Loader
-from clinicadl.data.dataset import ImageDataset
+from clinicadl.data.dataset import PartDataset
 from clinicadl.errors import UsageError
+
+_OF_VOLUMES = 5
+"""Axes of a batch of volumes, and of the weights of their convolutions; slices have one less."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _KEEP = {
@@ -36,19 +39,20 @@ class Device:
     def put(self, images: Tensor) -> Tensor:
         """Return a batch on the device, laid out as the network wants it."""
         moved = images.to(self.torch_device, non_blocking=True)
-        if self.channels_last and moved.ndim == 5:
+        if self.channels_last and moved.ndim == _OF_VOLUMES:
             return moved.contiguous(memory_format=torch.channels_last_3d)
         return moved
 
     def put_network(self, network: nn.Module) -> nn.Module:
         """Return the network on the device, its weights laid out as its activations will be."""
         network = network.to(self.torch_device)
-        if not self.channels_last:
+        of_volumes = any(weight.ndim == _OF_VOLUMES for weight in network.parameters())
+        if not (self.channels_last and of_volumes):
             return network
         # The stubs of ``to`` know the layouts of pictures, not those of volumes.
         return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
-    def loader(self, dataset: ImageDataset, n_proc: int | None) -> Loader:
+    def loader(self, dataset: PartDataset, n_proc: int | None) -> Loader:
         """Return what reads a data set for the device, by as many processes as said.
 
         Left to us, two read ahead for a GPU, and none for a CPU: a network that computes on all

@@ -66,7 +66,7 @@ def evaluate(
     return Outputs(torch.cat(outputs), torch.cat(targets), torch.cat(losses), rows)
 
 
-def predictions(task: Task, said: Outputs, table: pd.DataFrame) -> pd.DataFrame:
+def predictions(task: Task, said: Outputs, table: pd.DataFrame, part: str) -> pd.DataFrame:
     """Return the rows of a table of samples with what the network said of each.
 
     Parameters
@@ -76,12 +76,14 @@ def predictions(task: Task, said: Outputs, table: pd.DataFrame) -> pd.DataFrame:
     said
         What the network said.
     table
-        The table of samples, ``participant_id`` and ``session_id`` first.
+        The table of samples.
+    part
+        Its column that names the part of the image.
 
     Returns
     -------
-    The identifiers, ``image_id``, the task's columns and ``loss``.
+    The identifiers, the part, the task's columns and ``loss``.
     """
-    ids = table.iloc[said.rows][[sessions.PARTICIPANT, sessions.SESSION]].reset_index(drop=True)
+    ids = table.iloc[said.rows][[sessions.PARTICIPANT, sessions.SESSION, part]]
     columns = task.predictions(said.outputs, said.targets)
-    return ids.assign(image_id=0, **columns).assign(**{LOSS: said.losses.numpy()})
+    return ids.reset_index(drop=True).assign(**columns, **{LOSS: said.losses.numpy()})

@@ -18,6 +18,7 @@ from clinicadl.engine import select, state
 from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
+from clinicadl.engine.plan import part_column
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.errors import InvalidDataError
 from clinicadl.guard.check import Verdict
@@ -43,6 +44,7 @@ class Training:
     loader: Loader
     verdict: Verdict
     """What the guard said before the training."""
+    mode: str
     table: pd.DataFrame
     """All samples of train, then all of validation."""
     targets: Sequence[int | float]
@@ -51,6 +53,11 @@ class Training:
     """Rows that the network is fitted on."""
     validation: Sequence[int]
     """Rows that choose its best epoch."""
+
+    @property
+    def part(self) -> str:
+        """Column of the table that names the part of the image."""
+        return part_column(self.mode)
 
 
 def fit(
@@ -96,7 +103,7 @@ def _epoch(training: Training, learner: Learner, epoch: int) -> Iterator[tuple[i
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch)
     steps = training.config.optimization.accumulation_steps
-    for number, batch in enumerate(training.loader(batches)):
+    for number, batch in enumerate(training.loader(batches, epoch)):
         # The last group of an epoch may be smaller: its mean is over what it holds.
         in_group = min(steps, len(batches) - number // steps * steps)
         learner.network.train()
@@ -157,7 +164,7 @@ def score(training: Training, learner: Learner, rows: Sequence[int]) -> dict[str
     """Return the metrics of some samples, each seen once, the network in evaluation mode."""
     batches = training.loader(order.in_batches(rows, training.config.optimization.batch_size))
     said = evaluate(learner.network, training.task, batches, training.device)
-    return training.task.scores(predictions(training.task, said, training.table))
+    return training.task.scores(predictions(training.task, said, training.table, training.part))
 
 
 def _advance(

@@ -11,10 +11,10 @@ import pandas as pd
 from torch import nn
 
 from clinicadl.data import order
-from clinicadl.data.dataset import ImageDataset
 from clinicadl.engine import loop, state, transfer
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
+from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
 from clinicadl.engine.plan import Plan, SplitPlan
@@ -25,8 +25,7 @@ from clinicadl.layouts.maps.folder import Results
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import LOSS
-from clinicadl.transforms.pipeline import pipeline
+from clinicadl.transforms.pipeline import augmentation, pipeline
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ def first_network(planned: Plan, split: int) -> nn.Module:
     seed = planned.config.reproducibility.seed
     with seeded(seed, f"weights/{split}"):
         network: nn.Module = planned.config.network.build(
-            planned.stored.shape, planned.task.n_outputs
+            planned.input_shape, planned.task.n_outputs
         )
     transfer.load(planned.config, split, network)
     return network
@@ -71,24 +70,27 @@ def first_network(planned: Plan, split: int) -> nn.Module:
 
 def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
     table = pd.concat([one.train, one.validation], ignore_index=True)
-    targets = [planned.task.target(value) for value in table[planned.config.task.label]]
-    dataset = ImageDataset(
-        [planned.stored.tensors[key] for key in sessions.sessions_of(table)],
-        targets,
-        pipeline(planned.config.transforms),
+    stored, task = planned.stored, planned.task
+    of_images = [task.target(value) for value in table[planned.config.task.label]]
+    transforms, seed = planned.config.transforms, planned.config.reproducibility.seed
+    dataset = stored.dataset(
+        table, of_images, pipeline(transforms), augment=augmentation(transforms, seed=seed)
     )
+    n_parts = len(stored.parts)
+    n_train = len(one.train) * n_parts
     return Training(
         maps=maps,
         split=one.number,
         config=planned.config,
-        task=planned.task,
+        task=task,
         device=planned.device,
         loader=planned.device.loader(dataset, planned.config.compute.n_proc),
         verdict=planned.verdict,
-        table=table,
-        targets=targets,
-        train=range(len(one.train)),
-        validation=range(len(one.train), len(table)),
+        mode=stored.mode,
+        table=stored.samples(table),
+        targets=[target for target in of_images for _ in range(n_parts)],
+        train=range(n_train),
+        validation=range(n_train, len(dataset)),
     )
 
 
@@ -120,25 +122,31 @@ def _conclude(training: Training, network: nn.Module, now: TrainState, metric: s
     for name, rows in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
         batches = order.in_batches(rows, training.config.optimization.batch_size)
         said = evaluate(network, training.task, training.loader(batches), training.device)
-        found = predictions(training.task, said, training.table)
+        found = predictions(training.task, said, training.table, training.part)
         results = Results(
-            predictions=found.drop(columns=LOSS),
-            metrics=training.task.table(found, seed=training.config.reproducibility.seed),
+            levels=levels(
+                training.task,
+                found,
+                training.mode,
+                basis=found,
+                seed=training.config.reproducibility.seed,
+            ),
             guard=training.verdict.to_record(),
             description=describe(
                 name, training.table.iloc[list(rows)], training.config.data.caps_directory
             ),
         )
-        folder.write_results(training.maps, training.split, metric, name, "image", results)
+        folder.write_results(training.maps, training.split, metric, name, results)
 
 
 def describe(group: str, table: pd.DataFrame, caps_directory: Path) -> str:
     """Return the four lines that say what results are about."""
     date = datetime.now().astimezone().strftime("%d %b %Y, %H:%M:%S")
     n_participants = table[sessions.PARTICIPANT].nunique()
+    n_sessions = len(set(sessions.sessions_of(table)))
     return (
         f"Prediction {group} group - {date}\n"
         f"Data loaded from CAPS directories: {{'single': '{caps_directory}'}}\n"
         f"Number of participants: {n_participants}\n"
-        f"Number of sessions: {len(table)}\n"
+        f"Number of sessions: {n_sessions}\n"
     )

@@ -7,25 +7,34 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.task import Classification
-from clinicadl.data import origin
+from clinicadl.data import origin, parts
+from clinicadl.data.dataset import PartDataset
 from clinicadl.data.origin import Origin
+from clinicadl.data.parts import Parts
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import Finding, TrainingSplit
-from clinicadl.layouts import caps, files, splits
+from clinicadl.layouts import caps, files, masks, splits
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.classification import codes_of
+from clinicadl.transforms.pipeline import (
+    Augment,
+    Transform,
+    check_augmentation,
+    output_shape,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +55,38 @@ class SplitPlan:
 class Stored:
     """The prepared images of some sessions."""
 
-    tensors: Mapping[Session, Path]
+    files: Mapping[Session, tuple[Path, ...]]
+    """The tensor of each image, or those of its parts."""
     origins: Mapping[Session, Origin]
+    parts: Parts
+    mode: str
+    are_cut: bool
+    """Whether the parts were stored, and not the images."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of every sample, channel first."""
-        return next(iter(self.origins.values())).shape
+    def dataset(
+        self,
+        table: pd.DataFrame,
+        targets: Sequence[int | float],
+        transform: Transform,
+        *,
+        augment: Augment | None = None,
+    ) -> PartDataset:
+        """Return the samples of a table of sessions: all parts of a session before the next."""
+        files = [self.files[key] for key in sessions.sessions_of(table)]
+        return PartDataset(
+            files, targets, self.parts, transform, are_cut=self.are_cut, augment=augment
+        )
+
+    def samples(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return one row a part of each row of a table of sessions, with the number of the part."""
+        n_parts = len(self.parts)
+        rows = table.loc[table.index.repeat(n_parts)].reset_index(drop=True)
+        return rows.assign(**{part_column(self.mode): [*self.parts.numbers] * len(table)})
+
+
+def part_column(mode: str) -> str:
+    """Return the column that names the part in the tables of a mode."""
+    return f"{mode}_id"
 
 
 @dataclass(frozen=True)
@@ -63,6 +97,8 @@ class Plan:
     extraction: Extraction
     splits: tuple[SplitPlan, ...]
     stored: Stored
+    input_shape: tuple[int, ...]
+    """Shape of what the network gets, channel first."""
     codes: dict[str, int]
     task: Task
     device: Device
@@ -84,7 +120,7 @@ def plan(config: ExperimentConfig) -> Plan:
     UsageError
         The network cannot take these images, or there is no such device.
     """
-    extraction = read_extraction(config.data.caps_directory, config.data.preprocessing_json)
+    extraction = caps.read_extraction(config.data.caps_directory, config.data.preprocessing_json)
     device = resolve(config.compute.gpu)
     tables = splits.read(
         files.existing_folder(config.data.tsv_directory, "folder of split tables"),
@@ -103,7 +139,9 @@ def plan(config: ExperimentConfig) -> Plan:
         _check_classes(planned, config.task.label)
     stored = prepared(config.data.caps_directory, extraction, everyone)
     task: Task = config.task.build(codes)
-    _check_network(config, planned, stored.shape, task.n_outputs)
+    input_shape = output_shape(config.transforms, stored.parts.shape)
+    check_augmentation(config.transforms, input_shape)
+    _check_network(config, planned, input_shape, len(stored.parts), task.n_outputs)
     ancestry = transfer.ancestry(config, [one.number for one in planned])
     held_out = splits.test_tables(config.data.tsv_directory)
     read = [*held_out, *(path for one in tables for path in (one.train, one.validation))]
@@ -119,6 +157,7 @@ def plan(config: ExperimentConfig) -> Plan:
         extraction=extraction,
         splits=planned,
         stored=stored,
+        input_shape=input_shape,
         codes=codes,
         task=task,
         device=device,
@@ -143,25 +182,6 @@ def announce(verdict: Verdict) -> None:
     for finding in verdict.findings:
         if finding.severity == "warn" or verdict.accepted is not None:
             logger.warning("%s", finding.sentence)
-
-
-def read_extraction(caps_directory: Path, given: str) -> Extraction:
-    """Return an extraction of whole images.
-
-    Raises
-    ------
-    MissingInputError
-        It is absent.
-    UsageError
-        It is of another mode.
-    """
-    extraction = caps.read_extraction(caps_directory, given)
-    if extraction.mode != "image":
-        raise UsageError(
-            "Only whole images can be trained on as yet", where=extraction.path,
-            found=f"mode {extraction.mode}", fix="Run prepare-data image",
-        )  # fmt: skip
-    return extraction
 
 
 def group(path: Path, config: ExperimentConfig) -> pd.DataFrame:
@@ -196,13 +216,21 @@ def prepared(caps_directory: Path, extraction: Extraction, table: pd.DataFrame) 
     Raises
     ------
     MissingInputError
-        A session has no tensor; all such are named.
+        A session has no tensor, or a region no mask; all such are named.
     InvalidDataError
-        A tensor does not belong to its image any more, or shapes differ.
+        A tensor does not belong to its image any more, shapes differ, or a mask has another grid.
+    UsageError
+        The mode has no part of such images.
     """
     wanted = list(dict.fromkeys(sessions.sessions_of(table)))
-    found = origin.verify(caps_directory, extraction.preprocessing, wanted)
-    tensors = {key: paths.tensor for key, (paths, _) in found.items()}
+    mode, preprocessing = caps.mode_settings(extraction), extraction.preprocessing
+    regions = masks.read(caps_directory, mode, preprocessing)
+    are_cut = bool(extraction.content.get("prepare_dl")) and extraction.mode != "image"
+    if are_cut:
+        found = origin.verify_parts(caps_directory, preprocessing, wanted, mode=mode, masks=regions)
+    else:
+        stored = origin.verify(caps_directory, preprocessing, wanted)
+        found = {key: ((paths.tensor,), made_from) for key, (paths, made_from) in stored.items()}
     origins = {key: made_from for key, (_, made_from) in found.items()}
     by_shape: dict[tuple[int, ...], list[Session]] = {}
     for key, made_from in origins.items():
@@ -214,7 +242,16 @@ def prepared(caps_directory: Path, extraction: Extraction, table: pd.DataFrame) 
             found=f"{rare[0]} in {listed(' | '.join(key) for key in rare[1])}",
             fix="Leave these sessions out, or bring all images to one grid",
         )  # fmt: skip
-    return Stored(tensors, origins)
+    for key, made_from in origins.items():
+        affine = np.array(made_from.affine)
+        parts.check_grid(regions, made_from.shape, affine, " | ".join(key))
+    return Stored(
+        {key: files for key, (files, _) in found.items()},
+        origins,
+        parts.of(mode, next(iter(by_shape)), regions),
+        extraction.mode,
+        are_cut,
+    )
 
 
 def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
@@ -228,7 +265,11 @@ def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
 
 
 def _check_network(
-    config: ExperimentConfig, planned: Sequence[SplitPlan], shape: tuple[int, ...], n_outputs: int
+    config: ExperimentConfig,
+    planned: Sequence[SplitPlan],
+    shape: tuple[int, ...],
+    n_parts: int,
+    n_outputs: int,
 ) -> None:
     """Refuse images that the network cannot take, alone or as the rest of an epoch.
 
@@ -242,7 +283,11 @@ def _check_network(
         network = config.network.build(shape, n_outputs)
         alone = torch.empty(1, *shape)
     batch_size = config.optimization.batch_size
-    lonely = [one.number for one in planned if len(one.train) % batch_size == 1 or batch_size == 1]
+    lonely = [
+        one.number
+        for one in planned
+        if len(one.train) * n_parts % batch_size == 1 or batch_size == 1
+    ]
     try:
         network.train()(alone)
     except ValueError as error:

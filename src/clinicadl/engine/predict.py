@@ -12,10 +12,10 @@ import pandas as pd
 from clinicadl.config.predict import PredictConfig
 from clinicadl.data import order
 from clinicadl.data.batches import Loader
-from clinicadl.data.dataset import ImageDataset
 from clinicadl.engine import plan
 from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.engine.evaluate import evaluate, predictions
+from clinicadl.engine.levels import levels
 from clinicadl.engine.one_split import describe
 from clinicadl.engine.plan import COHORT, SINGLE, Stored
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError, listed
@@ -24,11 +24,11 @@ from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import Seen
 from clinicadl.layouts import caps, files
 from clinicadl.layouts.maps import folder, ledger, names
-from clinicadl.layouts.maps.folder import Group, Maps, Results
+from clinicadl.layouts.maps.folder import Group, Level, Maps, Results
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import LOSS, Task
-from clinicadl.transforms.pipeline import pipeline
+from clinicadl.tasks.base import Task
+from clinicadl.transforms.pipeline import output_shape, pipeline
 
 
 class Model(NamedTuple):
@@ -158,7 +158,7 @@ def run(planned: PredictPlan) -> Iterator[Model]:
         loader = _loader(planned)
         for model in planned.models:
             results = _results(planned, model, loader)
-            folder.write_results(path, model.split, model.metric, planned.name, "image", results)
+            folder.write_results(path, model.split, model.metric, planned.name, results)
             yield model
 
 
@@ -269,10 +269,11 @@ def _stored(maps: Maps, group: Group) -> Stored:
     directory = Path(group.origin["caps_directory"])
     extraction = caps.parse_extraction(maps.record.extraction, names.record(maps.path))
     stored = plan.prepared(directory, extraction, group.table)
-    if stored.shape != maps.record.input_shape:
+    shape = output_shape(maps.record.config.transforms, stored.parts.shape)
+    if shape != maps.record.input_shape:
         raise InvalidDataError(
             "The images of the group have another shape than those of training",
-            where=directory, found=f"{stored.shape}, trained on {maps.record.input_shape}",
+            where=directory, found=f"{shape}, trained on {maps.record.input_shape}",
             fix="Prepare the same preprocessing on the same grid",
         )  # fmt: skip
     return stored
@@ -305,27 +306,29 @@ def _targets(
 
 
 def _loader(planned: PredictPlan) -> Loader:
-    dataset = ImageDataset(
-        [planned.stored.tensors[key] for key in sessions.sessions_of(planned.group.table)],
-        planned.targets,
-        pipeline(planned.maps.record.config.transforms),
-    )
+    transform = pipeline(planned.maps.record.config.transforms)
+    dataset = planned.stored.dataset(planned.group.table, planned.targets, transform)
     return planned.device.loader(dataset, planned.config.n_proc)
 
 
 def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
-    record = planned.maps.record
+    record, stored = planned.maps.record, planned.stored
     network = record.config.network.build(record.input_shape, planned.task.n_outputs)
     network.load_state_dict(weights.read(names.weights(planned.maps.path, *model)).state)
-    batches = order.in_batches(range(len(planned.group.table)), planned.config.batch_size)
+    samples = stored.samples(planned.group.table)
+    batches = order.in_batches(range(len(samples)), planned.config.batch_size)
     labelled = planned.config.use_labels
     said = evaluate(
         planned.device.put_network(network), planned.task, loader(batches), planned.device,
         labelled=labelled,
     )  # fmt: skip
-    found = predictions(planned.task, said, planned.group.table)
-    metrics = (
-        planned.task.table(found, seed=record.config.reproducibility.seed) if labelled else None
+    found = predictions(planned.task, said, samples, plan.part_column(stored.mode))
+    said_of = levels(
+        planned.task,
+        found,
+        stored.mode,
+        basis=_basis(planned, model),
+        seed=record.config.reproducibility.seed if labelled else None,
     )
     description = describe(
         planned.name, planned.group.table, Path(planned.group.origin["caps_directory"])
@@ -333,12 +336,21 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
     accepted = planned.verdict.accepted
     if accepted is not None:
         # Whoever reads a number made in spite of the guard reads why beside it.
-        found = found.assign(accepted_leakage=accepted)
-        metrics = metrics if metrics is None else metrics.assign(accepted_leakage=accepted)
+        said_of = {name: _marked(level, accepted) for name, level in said_of.items()}
         description += f"Accepted leakage: {accepted}\n"
-    return Results(
-        predictions=found.drop(columns=LOSS),
-        metrics=metrics,
-        guard=planned.verdict.to_record(),
-        description=description,
+    return Results(said_of, planned.verdict.to_record(), description)
+
+
+def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:
+    """Return what the model said of the parts of validation, by which parts are weighed."""
+    if len(planned.stored.parts) == 1:
+        return pd.DataFrame()
+    return folder.read_predictions(planned.maps.path, *model, names.VALIDATION, planned.stored.mode)
+
+
+def _marked(level: Level, reason: str) -> Level:
+    predictions, metrics = level
+    return Level(
+        predictions.assign(accepted_leakage=reason),
+        None if metrics is None else metrics.assign(accepted_leakage=reason),
     )

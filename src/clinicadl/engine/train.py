@@ -150,7 +150,7 @@ def _record(planned: Plan) -> Record:
         config=planned.config,
         extraction=planned.extraction.content,
         label_code=planned.codes,
-        input_shape=planned.stored.shape,
+        input_shape=planned.input_shape,
         resolved=planned.device.to_record(),
         tables=dict(planned.tables),
         parents=planned.parents,
@@ -195,7 +195,7 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
         table.to_numpy().tolist() for table in (folder.read_seen(opened.path), _seen(planned))
     )
     same_images = before == now
-    if not same_images or record.input_shape != planned.stored.shape:
+    if not same_images or record.input_shape != planned.input_shape:
         raise CannotResumeError(
             "The images changed since the training began", where=planned.config.data.caps_directory,
             fix="Put them back as they were, or train a new MAPS",

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clinicadl.config.base import Choice
+from clinicadl.config.base import Choice, from_table
+from clinicadl.config.mode import MODES, MODES_GROUP
 from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, Linear, PetLinear, T1Volume
 from clinicadl.config.read import settings
 from clinicadl.errors import (
@@ -288,12 +289,22 @@ def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> Image
     InvalidDataError
         A name leads out of the CAPS.
     """
-    # Links are followed, as they are to the image: a CAPS may be made of links into another.
-    path = below(
-        caps / SUBJECTS, image.participant, image.session, TENSORS, "image_based",
-        tensor_folder(preprocessing), f"{stem(image.path)}.pt",
-    )  # fmt: skip
+    home = tensor_home(caps, (image.participant, image.session), preprocessing, "image")
+    path = home / f"{stem(image.path)}.pt"
     return ImageTensor(path, path.with_suffix(".json"))
+
+
+def tensor_home(caps: Path, session: Session, preprocessing: Choice, mode: str) -> Path:
+    """Return the folder of what is made of a session's image in a mode.
+
+    Raises
+    ------
+    InvalidDataError
+        A name leads out of the CAPS.
+    """
+    # Links are followed, as they are to the image: a CAPS may be made of links into another.
+    based = (TENSORS, f"{mode}_based", tensor_folder(preprocessing))
+    return below(caps / SUBJECTS, *session, *based)
 
 
 def index_tensors(
@@ -308,30 +319,44 @@ def index_tensors(
     InvalidDataError
         A session has several.
     """
+    found = index_made(caps, preprocessing, sessions, "image", ".pt")
+    return {key: ImageTensor(path, path.with_suffix(".json")) for key, path in found.items()}
+
+
+def index_made(
+    caps: Path, preprocessing: Choice, sessions: Iterable[Session], mode: str, ending: str
+) -> dict[Session, Path]:
+    """Return the file of each session that is named like its image but for the ending.
+
+    The image itself need not be there any more.
+
+    Raises
+    ------
+    InvalidDataError
+        A session has several.
+    """
     check(caps)
     image_name = fnmatch.translate(pattern(preprocessing).rpartition("/")[2])
     wanted = re.compile(image_name, re.IGNORECASE)
-    folder_name = tensor_folder(preprocessing)
-    found: dict[Session, ImageTensor] = {}
-    for participant, session in sessions:
-        home = below(caps / SUBJECTS, participant, session, TENSORS, "image_based", folder_name)
-        names = [one.name for one in _entries(str(home)) if _is_tensor_of(wanted, one.name)]
+    found: dict[Session, Path] = {}
+    for key in sessions:
+        home = tensor_home(caps, key, preprocessing, mode)
+        names = [one.name for one in _entries(str(home)) if _is_made_of(wanted, one.name, ending)]
         if len(names) > 1:
             raise InvalidDataError(
-                "Several tensors match", where=f"{participant} | {session}",
+                "Several tensors match", where=" | ".join(key),
                 found=listed(sorted(names)), fix="Keep one, or make the suffix longer",
             )  # fmt: skip
         if names:
-            tensor = home / names[0]
-            found[participant, session] = ImageTensor(tensor, tensor.with_suffix(".json"))
+            found[key] = home / names[0]
     return found
 
 
-def _is_tensor_of(image: re.Pattern[str], name: str) -> bool:
-    """Return whether a file is the tensor of an image whose name matches, and no leftover."""
-    if name.startswith(".") or not name.endswith(".pt"):
+def _is_made_of(image: re.Pattern[str], name: str, ending: str) -> bool:
+    """Return whether a file was made of an image whose name matches, and is no leftover."""
+    if name.startswith(".") or not name.endswith(ending):
         return False
-    return any(image.match(name.removesuffix(".pt") + suffix) for suffix in SUFFIXES)
+    return any(image.match(name.removesuffix(ending) + suffix) for suffix in SUFFIXES)
 
 
 class Extraction(NamedTuple):
@@ -354,9 +379,10 @@ def extraction_path(caps: Path, name: str) -> Path:
     return inside(caps / EXTRACTIONS, name if name.endswith(".json") else f"{name}.json")
 
 
-def failures(extraction: Path) -> Path:
-    """Return the table of images that failed, beside an extraction JSON."""
-    return extraction.with_name(f"{extraction.stem}_failed.tsv")
+def failures(extraction: Path, shard: tuple[int, int] | None = None) -> Path:
+    """Return the table of images that failed, beside an extraction JSON; one a shard (K, N)."""
+    of_shard = f"_shard-{shard[0]}of{shard[1]}" if shard else ""
+    return extraction.with_name(f"{extraction.stem}{of_shard}_failed.tsv")
 
 
 def extraction_content(
@@ -481,8 +507,32 @@ def _preprocessing(content: Mapping[str, Any], path: Path) -> Choice:
             fix=f"Known: {listed(PREPROCESSINGS)}",
         )  # fmt: skip
     # Older files say acq_label for the tracer.
-    renamed = {"tracer": content.get("acq_label"), **content}
-    given = {key: renamed[key] for key in row.model_fields if renamed.get(key) is not None}
+    return _row(row, name, {"tracer": content.get("acq_label"), **content}, path)
+
+
+def mode_settings(extraction: Extraction) -> Choice:
+    """Return the mode of an extraction, with its settings: a row of `MODES`.
+
+    What older files do not say is at its default.
+
+    Raises
+    ------
+    InvalidDataError
+        The mode is not known, or a setting is wrong.
+    """
+    content, rows = dict(extraction.content), from_table(MODES, MODES_GROUP).all_rows()
+    if extraction.mode not in rows:
+        raise InvalidDataError(
+            "The mode is not known", where=extraction.path, found=extraction.mode,
+            fix=f"Known: {listed(rows)}",
+        )  # fmt: skip
+    if isinstance(content.get("discarded_slices"), int):
+        content["discarded_slices"] = [content["discarded_slices"]] * 2
+    return _row(rows[extraction.mode], extraction.mode, content, extraction.path)
+
+
+def _row(row: type[Choice], name: str, content: Mapping[str, Any], path: Path) -> Choice:
+    given = {key: content[key] for key in row.model_fields if content.get(key) is not None}
     try:
         return settings(row, {**given, "name": name})
     except UsageError as error:

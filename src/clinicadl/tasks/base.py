@@ -47,3 +47,13 @@ class Task(Protocol):
     def table(self, predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         """Return the metrics table of a set of predictions, with confidence intervals."""
         ...
+
+    def of_images(
+        self, predictions: pd.DataFrame, part: str, *, basis: pd.DataFrame
+    ) -> pd.DataFrame:
+        """Return what the predictions of all parts of an image say of it, one row an image.
+
+        ``part`` is the column that names the part; what a part has to say is told from ``basis``,
+        predictions of train or validation.
+        """
+        ...

@@ -18,6 +18,7 @@ from torch import Tensor
 from clinicadl.config.task import Classification
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.tables.sessions import PARTICIPANT
+from clinicadl.tasks import vote
 from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL
 from clinicadl.tasks.intervals import Interval, bootstrap
 from clinicadl.tasks.losses import CLASSIFICATION, Loss
@@ -41,6 +42,8 @@ class ClassificationTask:
     """Text of the label -> node."""
     n_outputs: int
     loss: Loss
+    selection_threshold: float = 0.0
+    """Parts whose balanced accuracy is below have no say about their image."""
 
     def target(self, label: str | None) -> int:
         """Return the node of a class, `NO_LABEL` without a label.
@@ -134,7 +137,8 @@ class ClassificationTask:
         Returns
         -------
         Column ``Metrics`` names the rows; then one column a metric, and with more than two
-        classes one a metric and class; ``loss`` last. Cells without a meaning hold ``N/A``.
+        classes one a metric and class; ``loss`` last, if the predictions have it. Cells without a
+        meaning hold ``N/A``.
 
         Raises
         ------
@@ -145,9 +149,17 @@ class ClassificationTask:
         values = by_class(counts.sum(0))
         intervals = bootstrap(counts, by_class, seed=seed) if len(counts) > 1 else {}
         columns = {name: _cells(value, intervals.get(name)) for name, value in values.items()}
-        return pd.DataFrame(
-            {"Metrics": ROWS, **columns, LOSS: _cells(_mean_loss(predictions), None)}
-        )
+        # What several parts say together of an image has no loss.
+        if LOSS in predictions.columns:
+            columns[LOSS] = _cells(_mean_loss(predictions), None)
+        return pd.DataFrame({"Metrics": ROWS, **columns})
+
+    def of_images(
+        self, predictions: pd.DataFrame, part: str, *, basis: pd.DataFrame
+    ) -> pd.DataFrame:
+        """Return the soft vote of the parts, each weighed by its balanced accuracy in the basis."""
+        shares = vote.weights(basis, part, threshold=self.selection_threshold)
+        return vote.soft_vote(predictions, part, shares, n_classes=self.n_outputs)
 
     def _counts(self, predictions: pd.DataFrame) -> NDArray[np.int64]:
         """Return the confusion of each participant, in the order of their identifiers.
@@ -204,7 +216,13 @@ def classification(settings: Classification, codes: Mapping[str, int]) -> Classi
             found=_said(normalised),
             fix="Mend label_code",
         )
-    return ClassificationTask(settings.label, normalised, len(nodes), CLASSIFICATION[settings.loss])
+    return ClassificationTask(
+        settings.label,
+        normalised,
+        len(nodes),
+        CLASSIFICATION[settings.loss],
+        settings.selection_threshold,
+    )
 
 
 def codes_of(labels: Iterable[str], settings: Classification) -> dict[str, int]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clinicadl.errors import MissingInputError, UsageError, listed
+from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
+from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
     existing_folder,
     lock,
@@ -40,11 +41,18 @@ class Group(NamedTuple):
     origin: dict[str, Any]
 
 
-class Results(NamedTuple):
-    """What one model said of one data group."""
+class Level(NamedTuple):
+    """What one model said of all images, or of all parts of them."""
 
     predictions: pd.DataFrame
     metrics: pd.DataFrame | None
+
+
+class Results(NamedTuple):
+    """What one model said of one data group."""
+
+    levels: Mapping[str, Level]
+    """``image`` for the images; the name of the mode for their parts."""
     guard: Mapping[str, Any]
     """What the guard found, and the reason for which it was overridden."""
     description: str
@@ -198,17 +206,35 @@ def write_training_log(maps: Path, split: int, rows: pd.DataFrame) -> None:
     _write_table(names.training_log(maps, split), rows)
 
 
-def write_results(
-    maps: Path, split: int, metric: str, name: str, mode: str, results: Results
-) -> None:
+def write_results(maps: Path, split: int, metric: str, name: str, results: Results) -> None:
     """Write what a model said of a data group; former results are replaced at once."""
     with whole_folder(names.results(maps, split, metric, name), overwrite=True) as folder:
         target = names.results(folder, split, metric, name)
-        _write_table(folder / names.predictions(target, mode).name, results.predictions)
-        if results.metrics is not None:
-            _write_table(folder / names.metrics(target, mode).name, results.metrics)
+        for level, said in results.levels.items():
+            _write_table(folder / names.predictions(target, level).name, said.predictions)
+            if said.metrics is not None:
+                _write_table(folder / names.metrics(target, level).name, said.metrics)
         write_json(names.guard(folder), results.guard)
         write_text(names.description(folder), results.description)
+
+
+def read_predictions(maps: Path, split: int, metric: str, name: str, level: str) -> pd.DataFrame:
+    """Return what a model said of a data group, at one level.
+
+    Raises
+    ------
+    MissingInputError
+        The table is gone.
+    InvalidDataError
+        It is no such table.
+    """
+    path = names.predictions(names.results(maps, split, metric, name), level)
+    table = tsv.read(path, "table of predictions")
+    numbers = [column for column in table.columns if column not in ids.PREFIX_OF]
+    try:
+        return table.astype(dict.fromkeys(numbers, float))
+    except ValueError as error:
+        raise InvalidDataError("A prediction is not a number", where=path, found=error) from error
 
 
 def has_results(maps: Path, split: int, metric: str, name: str) -> bool:
