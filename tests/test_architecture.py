@@ -121,11 +121,15 @@ def test_help_imports_nothing_heavy(command):
 def test_every_late_link_of_a_setting_leads_somewhere():
     from importlib import import_module
 
-    from clinicadl.config import network, preprocessing, task
+    from clinicadl.config import mode, network, preprocessing, task, transforms
 
+    tables = (
+        network.NETWORKS, task.TASKS, preprocessing.PREPROCESSINGS, mode.MODES,
+        transforms.NORMALIZATIONS, transforms.AUGMENTATIONS,
+    )  # fmt: skip
     linked = [
         row.builds
-        for rows in (network.NETWORKS, task.TASKS, preprocessing.PREPROCESSINGS)
+        for rows in tables
         for row in rows.values()
         if hasattr(row, "builds")
     ]

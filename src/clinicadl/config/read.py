@@ -164,7 +164,9 @@ def _explain(
             for place in keys.values()
             if place.path[: len(path) - 1] == path[:-1]
         ]
-        close = nearest(path[-1], siblings or keys)
+        # Inside of a list nothing is known of the row that was meant, so nothing near it either.
+        in_list = any(step.isdecimal() for step in path)
+        close = nearest(path[-1], siblings or (() if in_list else keys))
         raise kind(
             f"The setting {path[-1]} is not known",
             where=where,

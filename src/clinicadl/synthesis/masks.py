@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from clinicadl.errors import InvalidDataError, MissingInputError
 from clinicadl.layouts import images
 from clinicadl.layouts.files import existing_folder
+from clinicadl.layouts.masks import SAME_AFFINE_MM
 
 N_BINS = 256
-SAME_AFFINE_MM = 1e-3
-"""Affines that differ less are the same: headers store them in single precision."""
 
 Pair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """The mask of the first and of the second label."""
