@@ -127,12 +127,7 @@ def test_every_late_link_of_a_setting_leads_somewhere():
         network.NETWORKS, task.TASKS, preprocessing.PREPROCESSINGS, mode.MODES,
         transforms.NORMALIZATIONS, transforms.AUGMENTATIONS,
     )  # fmt: skip
-    linked = [
-        row.builds
-        for rows in tables
-        for row in rows.values()
-        if hasattr(row, "builds")
-    ]
+    linked = [row.builds for rows in tables for row in rows.values() if hasattr(row, "builds")]
     assert linked
     for link in linked:
         module, _, name = link.partition(":")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clinicadl.config.labels import RestrictConfig as RestrictConfig
     from clinicadl.config.predict import PredictConfig as PredictConfig
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
+    from clinicadl.config.preview import PreviewConfig as PreviewConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
     from clinicadl.config.summary import AnalysisConfig as AnalysisConfig
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
     from clinicadl.guard.audit import check_tables as check_tables
+    from clinicadl.report.preview import preview as preview
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
     from clinicadl.synthesis.trivial import generate_trivial as generate_trivial
@@ -55,6 +57,7 @@ _HOMES = {
     "MetadataConfig": "clinicadl.config.labels:MetadataConfig",
     "PredictConfig": "clinicadl.config.predict:PredictConfig",
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
+    "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
@@ -74,6 +77,7 @@ _HOMES = {
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
+    "preview": "clinicadl.report.preview:preview",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.train:resume",

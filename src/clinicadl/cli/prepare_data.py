@@ -20,7 +20,8 @@ group = LazyGroup(
     {
         name: Row(f"clinicadl.cli.prepare_data:{name}", (row.__doc__ or name).partition("\n")[0])
         for name, row in _ROWS.items()
-    },
+    }
+    | {"preview": Row("clinicadl.cli.preview:preview", "A picture of a few samples.")},
     help="Turn the images of a CAPS into tensors, once.",
 )
 
