@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from clinicadl.engine.plan import part_column
 from clinicadl.layouts.maps.folder import Level
-from clinicadl.tasks.base import LOSS, Task
-
-IMAGE = "image"
+from clinicadl.tasks.base import IMAGE, LOSS, Task, part_column
 
 
 def levels(

@@ -18,7 +18,6 @@ from clinicadl.engine import select, state
 from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
-from clinicadl.engine.plan import part_column
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.errors import InvalidDataError
 from clinicadl.guard.check import Verdict
@@ -26,7 +25,7 @@ from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
-from clinicadl.tasks.base import Task
+from clinicadl.tasks.base import Task, part_column
 
 CHECKPOINT_SHARE = 0.01
 """Of the time of training, what may go into checkpoints."""

@@ -27,7 +27,7 @@ from clinicadl.layouts import caps, files, masks, splits
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import Task
+from clinicadl.tasks.base import Task, part_column
 from clinicadl.tasks.classification import codes_of
 from clinicadl.transforms.pipeline import (
     Augment,
@@ -82,11 +82,6 @@ class Stored:
         n_parts = len(self.parts)
         rows = table.loc[table.index.repeat(n_parts)].reset_index(drop=True)
         return rows.assign(**{part_column(self.mode): [*self.parts.numbers] * len(table)})
-
-
-def part_column(mode: str) -> str:
-    """Return the column that names the part in the tables of a mode."""
-    return f"{mode}_id"
 
 
 @dataclass(frozen=True)
@@ -225,8 +220,7 @@ def prepared(caps_directory: Path, extraction: Extraction, table: pd.DataFrame) 
     wanted = list(dict.fromkeys(sessions.sessions_of(table)))
     mode, preprocessing = caps.mode_settings(extraction), extraction.preprocessing
     regions = masks.read(caps_directory, mode, preprocessing)
-    are_cut = bool(extraction.content.get("prepare_dl")) and extraction.mode != "image"
-    if are_cut:
+    if extraction.stores_parts:
         found = origin.verify_parts(caps_directory, preprocessing, wanted, mode=mode, masks=regions)
     else:
         stored = origin.verify(caps_directory, preprocessing, wanted)
@@ -250,7 +244,7 @@ def prepared(caps_directory: Path, extraction: Extraction, table: pd.DataFrame) 
         origins,
         parts.of(mode, next(iter(by_shape)), regions),
         extraction.mode,
-        are_cut,
+        extraction.stores_parts,
     )
 
 

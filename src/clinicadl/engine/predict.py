@@ -27,7 +27,7 @@ from clinicadl.layouts.maps import folder, ledger, names
 from clinicadl.layouts.maps.folder import Group, Level, Maps, Results
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import Task
+from clinicadl.tasks.base import Task, part_column
 from clinicadl.transforms.pipeline import output_shape, pipeline
 
 
@@ -322,7 +322,7 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
         planned.device.put_network(network), planned.task, loader(batches), planned.device,
         labelled=labelled,
     )  # fmt: skip
-    found = predictions(planned.task, said, samples, plan.part_column(stored.mode))
+    found = predictions(planned.task, said, samples, part_column(stored.mode))
     said_of = levels(
         planned.task,
         found,

@@ -367,6 +367,11 @@ class Extraction(NamedTuple):
     preprocessing: Choice
     content: dict[str, Any]
 
+    @property
+    def stores_parts(self) -> bool:
+        """Whether the parts have tensors of their own, and not the images."""
+        return bool(self.content.get("prepare_dl")) and self.mode != "image"
+
 
 def extraction_path(caps: Path, name: str) -> Path:
     """Return where the extraction JSON of this name lies.

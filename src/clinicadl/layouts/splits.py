@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from clinicadl.layouts.files import (
     write_json,
 )
 from clinicadl.layouts.ids import PARTICIPANT
+
+logger = logging.getLogger(__name__)
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLIT_JSON, KFOLD_JSON = "split.json", "kfold.json"
@@ -231,13 +234,11 @@ def edited(table: Path, participants: Iterable[str]) -> Edit | None:
     return Edit(found, tuple(sorted(strangers)), tuple(sorted(before - now)), moved)
 
 
-def rewrite(path: Path, table: pd.DataFrame) -> Recorded | None:
+def rewrite(path: Path, table: pd.DataFrame) -> None:
     """Write a table anew with other columns, and renew the record of its division.
 
-    Returns
-    -------
-    The record, if the table was edited by hand before: it is left as it is, because it tells what
-    the table was. Else nothing.
+    If the table was edited by hand before, a warning says so and the record is left as it is: it
+    tells what the table was.
 
     Raises
     ------
@@ -247,12 +248,16 @@ def rewrite(path: Path, table: pd.DataFrame) -> Recorded | None:
     found = recorded(path)
     was_edited = found is not None and found.digest != sha256(path)
     tsv.write(path, table)
-    if found is None or was_edited:
-        return found
+    if found is None:
+        return
+    if was_edited:
+        logger.warning(
+            "%s was edited after the split: %s still tells what it was", path, found.record
+        )
+        return
     record = _record(found.record)
     files = {**record[_FILES], found.name: sha256(path)}
     write_json(found.record, {**record, _FILES: files})
-    return None
 
 
 def read(

@@ -174,7 +174,7 @@ def _sessions(config: PreviewConfig, extraction: Extraction) -> list[Session]:
     directory, preprocessing = config.caps_directory, extraction.preprocessing
     everyone = caps.sessions(directory)
     found: list[Session]
-    if extraction.content.get("prepare_dl") and extraction.mode != "image":
+    if extraction.stores_parts:
         found = [*part_files.index_parts(directory, preprocessing, everyone, extraction.mode)]
     else:
         found = [*caps.index_tensors(directory, preprocessing, everyone)]

@@ -119,12 +119,7 @@ def write(planned: Plan) -> None:
     OutputError
         The table cannot be written.
     """
-    path = planned.config.data_tsv
-    record = splits.rewrite(path, planned.table)
-    if record is not None:
-        logger.warning(
-            "%s was edited after the split: %s still tells what it was", path, record.record
-        )
+    splits.rewrite(planned.config.data_tsv, planned.table)
 
 
 def inferred(table: pd.DataFrame, *, months: pd.Series[float] | None = None) -> pd.DataFrame:

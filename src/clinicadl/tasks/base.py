@@ -16,6 +16,15 @@ NO_LABEL = -1
 """Target of a sample whose label is unknown."""
 
 
+IMAGE = "image"
+"""The mode in which an image is its own only part, and the level of what is said of images."""
+
+
+def part_column(mode: str) -> str:
+    """Return the column that names the part in the tables of a mode."""
+    return f"{mode}_id"
+
+
 class Task(Protocol):
     """What is learnt: the target, the loss, the reading of the output, the scores."""
 

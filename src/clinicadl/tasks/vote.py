@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
-from clinicadl.tasks.base import NO_LABEL, PREDICTED_LABEL, TRUE_LABEL
+from clinicadl.tasks.base import IMAGE, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, part_column
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def soft_vote(
         {
             PARTICIPANT: keys.get_level_values(0),
             SESSION: keys.get_level_values(1),
-            "image_id": 0,
+            part_column(IMAGE): 0,
             TRUE_LABEL: truth if len(truth) else np.array([NO_LABEL]),
             PREDICTED_LABEL: probabilities.argmax(axis=1),
             **{name: probabilities[:, node] for node, name in enumerate(names)},
