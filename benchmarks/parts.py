@@ -31,7 +31,7 @@ def main() -> None:
         paths = [Path(folder) / f"{i}.pt" for i in range(20)]
         for path in paths:
             tensors.write(path, draw.random(shape, dtype=np.float32))
-        dataset = PartDataset([(path,) for path in paths], [0] * 20, parts, without_nan)
+        dataset = PartDataset([[(path,)] for path in paths], [0] * 20, parts, without_nan)
         loaded = [torch.load(path, weights_only=True) for path in paths]
         ours, floor = [], []
         for key in draw.integers(0, len(dataset), 2000).tolist():

@@ -24,7 +24,7 @@ def dataset(tmp_path):
     volumes = np.random.default_rng(0).random((7, 4, 5, 6), dtype=np.float32)
     for number, voxels in enumerate(volumes):
         tensors.write(tmp_path / f"{number}.pt", voxels)
-    files = [(tmp_path / f"{number}.pt",) for number in range(7)]
+    files = [[(tmp_path / f"{number}.pt",)] for number in range(7)]
     one = whole(ImageMode(), (1, 4, 5, 6))
     return PartDataset(files, list(range(10, 17)), one, pipeline(TransformsConfig()))
 
@@ -62,13 +62,13 @@ def test_a_sample_is_one_part_of_one_image(dataset, tmp_path, are_cut):
     parts = patches(PatchMode(patch_size=2, stride_size=2), (1, 4, 5, 6))
     files = dataset.files
     if are_cut:
-        cut = [[parts.cut(tensors.read(path), part) for part in range(12)] for (path,) in files]
-        files = [[tmp_path / f"{i}-{part}.pt" for part in range(12)] for i in range(7)]
-        for own, paths in zip(cut, files, strict=True):
+        cut = [[parts.cut(tensors.read(path), part) for part in range(12)] for ((path,),) in files]
+        files = [[[tmp_path / f"{i}-{part}.pt" for part in range(12)]] for i in range(7)]
+        for own, (paths,) in zip(cut, files, strict=True):
             for voxels, path in zip(own, paths, strict=True):
                 tensors.write_part(path, voxels.numpy())
     settings = TransformsConfig()
-    samples = PartDataset(files, range(10, 17), parts, pipeline(settings), are_cut=are_cut)
+    samples = PartDataset(files, range(10, 17), parts, pipeline(settings), are_cut=[are_cut])
     assert len(samples) == 7 * 12
     volume = torch.load(tmp_path / "3.pt", weights_only=True)
     for part, (x, y, z) in enumerate(np.ndindex(2, 2, 3)):
@@ -96,3 +96,24 @@ def test_training_alone_is_augmented(dataset, n_proc):
 
 def shifted(image, epoch, sample, *, by):
     return image + by + epoch + sample
+
+
+def test_channels_are_normalized_one_by_one_and_lie_behind_each_other(dataset, tmp_path):
+    """A bright modality does not darken the other; stored parts and images may stand together."""
+    parts = patches(PatchMode(patch_size=2, stride_size=2), (1, 4, 5, 6))
+    images = [tmp_path / f"{i}.pt" for i in range(7)]
+    other = [[tmp_path / f"bright-{i}-{part}.pt" for part in range(12)] for i in range(7)]
+    for image, paths in zip(images, other, strict=True):
+        for part, path in enumerate(paths):
+            tensors.write_part(path, 1000 - 3 * parts.cut(tensors.read(image), part).numpy())
+    files = [[(image,), paths] for image, paths in zip(images, other, strict=True)]
+    samples = PartDataset(
+        files, range(7), parts, pipeline(TransformsConfig()), are_cut=[False, True]
+    )
+    alone = PartDataset(dataset.files, range(7), parts, pipeline(TransformsConfig()))
+    assert len(samples) == len(alone)
+    for index in (0, 40, 83):
+        both = samples[index].image
+        assert both.shape == (2, 2, 2, 2)
+        assert torch.equal(both[:1], alone[index].image)
+        assert torch.allclose(both[1:], 1 - alone[index].image, atol=1e-4)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clinicadl.config.preprocessing import Custom
-from clinicadl.data import origin
+from clinicadl.data import belonging, origin
 from clinicadl.data.origin import Origin, StoredPart
 from clinicadl.data.prepare import plan, run
 from clinicadl.errors import InvalidDataError, MissingInputError
@@ -39,7 +39,7 @@ def first(prepared: Path):
 
 def complaint(prepared: Path) -> str:
     with pytest.raises(InvalidDataError) as refusal:
-        origin.verify(prepared, ROW, all_sessions(prepared))
+        belonging.verify(prepared, ROW, all_sessions(prepared))
     assert refusal.value.exit_code == 65
     assert "Run prepare-data again" in str(refusal.value)
     return str(refusal.value)
@@ -114,7 +114,7 @@ def test_a_shape_that_no_tensor_has_is_damage(tmp_path, shape):
 
 
 def test_an_origin_says_what_the_tensor_was_made_from(prepared_once):
-    for key, (found, said) in origin.verify(
+    for key, ((found,), said) in belonging.verify(
         prepared_once, ROW, all_sessions(prepared_once)
     ).items():
         source = prepared_once / said.source
@@ -125,13 +125,13 @@ def test_an_origin_says_what_the_tensor_was_made_from(prepared_once):
         assert said.mtime_ns == source.stat().st_mtime_ns
         assert said.shape == (1, *image.voxels.shape)
         assert [list(row) for row in said.affine] == image.affine.tolist()
-        assert found.origin == found.tensor.with_suffix(".json")
+        assert origin.read(found.with_suffix(".json")) == said
 
 
 def test_every_session_that_is_asked_for_is_answered_in_order(prepared_once):
     wanted = all_sessions(prepared_once)[::-2]
-    assert list(origin.verify(prepared_once, ROW, wanted)) == wanted
-    assert origin.verify(prepared_once, ROW, []) == {}
+    assert list(belonging.verify(prepared_once, ROW, wanted)) == wanted
+    assert belonging.verify(prepared_once, ROW, []) == {}
 
 
 def test_sessions_without_a_tensor_are_named_in_one_error(prepared):
@@ -139,7 +139,7 @@ def test_sessions_without_a_tensor_are_named_in_one_error(prepared):
     _, _, found = first(prepared)
     found.tensor.unlink()
     with pytest.raises(MissingInputError, match="3 of 27 sessions have no tensor") as refusal:
-        origin.verify(prepared, ROW, wanted)
+        belonging.verify(prepared, ROW, wanted)
     said = str(refusal.value)
     assert "sub-T000 | ses-M000, sub-X1 | ses-M000, sub-X2 | ses-M000" in said
     assert "Run prepare-data" in said
@@ -148,14 +148,13 @@ def test_sessions_without_a_tensor_are_named_in_one_error(prepared):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda found: found.origin.unlink(),
         lambda found: found.origin.write_text(""),
         lambda found: found.origin.write_text("{}"),
         lambda found: found.tensor.write_bytes(b""),
         lambda found: found.tensor.write_bytes(found.tensor.read_bytes()[:-1]),
         lambda found: found.tensor.write_bytes(found.tensor.read_bytes() + b"0"),
     ],
-    ids=["no origin", "empty origin", "hollow origin", "empty", "short", "long"],
+    ids=["empty origin", "hollow origin", "empty", "short", "long"],
 )
 def test_an_incomplete_tensor_is_named(prepared, spoil):
     _, _, found = first(prepared)
@@ -180,7 +179,7 @@ def test_an_image_that_changed_is_named(prepared, same_size, same_time):
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     if same_size and same_time:
         # Nobody reads every image before every training: size and time are believed.
-        origin.verify(prepared, ROW, all_sessions(prepared))
+        belonging.verify(prepared, ROW, all_sessions(prepared))
     else:
         assert "sub-T000 | ses-M000 (the image changed)" in complaint(prepared)
 
@@ -188,14 +187,14 @@ def test_an_image_that_changed_is_named(prepared, same_size, same_time):
 def test_an_image_of_another_time_and_the_same_content_is_the_same(prepared):
     _, source, _ = first(prepared)
     os.utime(source, ns=(1, 1))
-    assert len(origin.verify(prepared, ROW, all_sessions(prepared))) == 25
+    assert len(belonging.verify(prepared, ROW, all_sessions(prepared))) == 25
 
 
 def test_an_image_that_is_gone_is_no_matter(prepared):
-    expected = origin.verify(prepared, ROW, all_sessions(prepared))
+    expected = belonging.verify(prepared, ROW, all_sessions(prepared))
     for path in prepared.glob("subjects/*/*/custom/*.nii.gz"):
         path.unlink()
-    assert origin.verify(prepared, ROW, all_sessions(prepared)) == expected
+    assert belonging.verify(prepared, ROW, all_sessions(prepared)) == expected
 
 
 def test_many_changed_images_are_one_error_that_names_ten(prepared):
@@ -229,7 +228,7 @@ def test_what_was_refused_is_mended_by_preparing_again(prepared, config_of_caps)
     complaint(prepared)
     for outcome in run(plan(config_of_caps(prepared))):
         assert outcome.error is None
-    assert len(origin.verify(prepared, ROW, all_sessions(prepared))) == 25
+    assert len(belonging.verify(prepared, ROW, all_sessions(prepared))) == 25
 
 
 @pytest.fixture

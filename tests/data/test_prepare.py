@@ -17,7 +17,7 @@ import torch
 
 from clinicadl import PrepareConfig, prepare_data
 from clinicadl.config.mode import MODES
-from clinicadl.data import origin, parts, tensors
+from clinicadl.data import belonging, origin, parts, tensors
 from clinicadl.data.prepare import is_prepared, plan, run
 from clinicadl.errors import (
     InvalidDataError,
@@ -223,7 +223,7 @@ def test_a_kill_costs_the_images_in_the_making_alone(caps):
     planned = plan(config(caps))
     assert [is_prepared(job) for job in planned.jobs] == [True, True, False, False]
     assert [outcome.result.written for outcome in run(planned)] == [False, False, True, True]
-    assert len(origin.verify(caps, planned.config.preprocessing, KEYS)) == 4
+    assert len(belonging.verify(caps, planned.config.preprocessing, KEYS)) == 4
 
 
 @pytest.mark.parametrize("n_proc", [1, 2])
@@ -300,7 +300,7 @@ def test_an_image_that_went_bad_leaves_a_tensor_that_is_refused(caps):
     with pytest.raises(PartialError):
         prepare_data(config(caps))
     with pytest.raises(InvalidDataError, match=r"sub-01 \| ses-M000 \(the image changed\)"):
-        origin.verify(caps, config(caps).preprocessing, KEYS)
+        belonging.verify(caps, config(caps).preprocessing, KEYS)
 
 
 @pytest.mark.parametrize("n_proc", [1, 2])
@@ -444,18 +444,18 @@ def test_a_caps_of_links_into_another_is_prepared_and_its_images_may_be_links(ca
     prepare_data(config(links))
     assert torch.equal(torch.load(tensor_path(links, "sub-01"))[0], torch.from_numpy(voxels(1)))
     row = config(links).preprocessing
-    assert list(origin.verify(links, row, KEYS[:2])) == KEYS[:2]
+    assert list(belonging.verify(links, row, KEYS[:2])) == KEYS[:2]
     assert not any(outcome.result.written for outcome in run(plan(config(links))))
 
 
 def test_what_was_prepared_can_be_trained_on(caps):
     prepare_data(config(caps))
     extraction = read_extraction(caps, "t1")
-    found = origin.verify(caps, extraction.preprocessing, KEYS)
+    found = belonging.verify(caps, extraction.preprocessing, KEYS)
     for number, key in enumerate(KEYS):
-        stored, said = found[key]
-        assert tensors.read(stored.tensor).shape == said.shape
-        assert torch.equal(tensors.read(stored.tensor)[0], torch.from_numpy(voxels(number)))
+        (stored,), said = found[key]
+        assert tensors.read(stored).shape == said.shape
+        assert torch.equal(tensors.read(stored)[0], torch.from_numpy(voxels(number)))
         np.testing.assert_array_equal(said.affine, AFFINE.astype(np.float32))
 
 
@@ -564,16 +564,18 @@ def test_stored_parts_equal_parts_cut_on_the_fly(with_masks, mode):
     row = mode_settings(extraction)
     assert row == mode_settings(read_extraction(with_masks, "fly"))
     found = masks.read(with_masks, row, extraction.preprocessing)
-    stored = origin.verify_parts(with_masks, extraction.preprocessing, KEYS, mode=row, masks=found)
-    whole = origin.verify(with_masks, extraction.preprocessing, KEYS)
+    stored = belonging.verify_parts(
+        with_masks, extraction.preprocessing, KEYS, mode=row, masks=found
+    )
+    whole = belonging.verify(with_masks, extraction.preprocessing, KEYS)
     for key in KEYS:
         paths, made_from = stored[key]
-        image, other = whole[key]
+        (image,), other = whole[key]
         assert (made_from.shape, made_from.affine) == (other.shape, other.affine)
         cut = parts.of(row, made_from.shape, found)
         assert len(paths) == len(cut)
         for index, path in enumerate(paths):
-            on_the_fly = cut.cut(tensors.read(image.tensor), index)
+            on_the_fly = cut.cut(tensors.read(image), index)
             assert torch.equal(tensors.read(path), on_the_fly)
             said = made_from.parts[cut.names[index]]
             assert (said.shape, said.start) == (on_the_fly.shape, cut.window(index).start)
@@ -654,7 +656,7 @@ def test_other_settings_add_parts_and_leave_those_that_are_there(caps):
     assert counts(slices(2, 1)) == [(0, 1)] * 4
     assert counts(slices(0, 0, 2)) == [(6, 0)] * 4
     for settings in (slices(1, 1), slices(0, 1), slices(0, 0, 2)):
-        found = origin.verify_parts(caps, settings.preprocessing, KEYS, mode=settings.mode)
+        found = belonging.verify_parts(caps, settings.preprocessing, KEYS, mode=settings.mode)
         assert {len(paths) for paths, _ in found.values()} == {
             len(parts.of(settings.mode, (1, 4, 5, 6)))
         }
@@ -669,12 +671,12 @@ def test_an_image_that_changed_gets_all_its_parts_anew_and_old_ones_are_refused(
     images.write(image_path(caps, "sub-01"), voxels(99), affine=AFFINE)
     row = patch.preprocessing
     with pytest.raises(InvalidDataError, match=r"sub-01 \| ses-M000 \(the image changed\)"):
-        origin.verify_parts(caps, row, KEYS, mode=patch.mode)
+        belonging.verify_parts(caps, row, KEYS, mode=patch.mode)
     assert counts(patch) == [(0, 24), (24, 0), (0, 24), (0, 24)]
-    assert len(origin.verify_parts(caps, row, KEYS, mode=patch.mode)) == 4
+    assert len(belonging.verify_parts(caps, row, KEYS, mode=patch.mode)) == 4
     # The cubes of the old image are still there, and nobody takes them for those of the new one.
     with pytest.raises(InvalidDataError, match=r"1 of 4 .*sub-01 \| ses-M000 \(incomplete\)"):
-        origin.verify_parts(caps, row, KEYS, mode=cube.mode)
+        belonging.verify_parts(caps, row, KEYS, mode=cube.mode)
     assert counts(cube)[1] == (1, 0)
 
 
@@ -684,7 +686,7 @@ def test_a_mask_that_changed_gets_its_region_anew(with_masks):
     put_masks(with_masks, first=1)
     found = masks.read(with_masks, settings.mode, settings.preprocessing)
     with pytest.raises(InvalidDataError, match=r"sub-00 \| ses-M000 \(a mask changed\)"):
-        origin.verify_parts(
+        belonging.verify_parts(
             with_masks, settings.preprocessing, KEYS, mode=settings.mode, masks=found
         )
     assert counts(settings) == [(2, 0)] * 4
@@ -697,7 +699,7 @@ def test_sessions_without_stored_parts_are_named(caps):
     keys = [*KEYS, ("sub-77", "ses-M000")]
     prepare_data(settings)
     with pytest.raises(MissingInputError, match="1 of 5 sessions have no tensor") as refusal:
-        origin.verify_parts(caps, settings.preprocessing, keys, mode=settings.mode)
+        belonging.verify_parts(caps, settings.preprocessing, keys, mode=settings.mode)
     assert "sub-77 | ses-M000" in str(refusal.value)
 
 
@@ -812,8 +814,8 @@ def test_a_kill_leaves_whole_parts_that_nobody_takes_for_all(caps):
     assert said.returncode == -signal.SIGKILL
     assert len(part_paths(caps, "sub-02")) == 7
     settings = config(caps, mode=MODE_OF["patch"], save_features=True)
-    with pytest.raises(MissingInputError, match="2 of 4 sessions have no tensor"):
-        origin.verify_parts(caps, settings.preprocessing, KEYS, mode=settings.mode)
+    with pytest.raises(MissingInputError, match="1 of 4 sessions have no tensor"):
+        belonging.verify_parts(caps, settings.preprocessing, KEYS, mode=settings.mode)
     assert counts(settings) == [(0, 24), (0, 24), (24, 0), (24, 0)]
 
 
@@ -825,7 +827,7 @@ def test_shards_are_disjoint_and_together_all(caps, tmp_path):
         taken.append([job.image.participant for job in plan(settings).jobs])
         prepare_data(settings)
     assert taken == [["sub-00", "sub-03"], ["sub-01"], ["sub-02"]]
-    assert len(origin.verify(caps, config(caps).preprocessing, KEYS)) == 4
+    assert len(belonging.verify(caps, config(caps).preprocessing, KEYS)) == 4
     assert plan(config(caps, shard="9/9")).jobs == ()
     prepare_data(config(caps, shard="9/9"))
 

@@ -234,11 +234,11 @@ def test_the_augmented_part_is_that_of_training(prepared):
 
     import pandas as pd
 
-    from clinicadl.engine.plan import prepared as stored
+    from clinicadl.engine.stored import prepared as stored
     from clinicadl.transforms.pipeline import augmentation, pipeline
 
-    everyone = pd.DataFrame(keys, columns=["participant_id", "session_id"])
-    data = stored(prepared, planned.extraction, everyone).dataset(
+    everyone = pd.DataFrame(keys, columns=["participant_id", "session_id"]).assign(cohort="A")
+    data = stored({"A": prepared}, [planned.extraction], everyone).dataset(
         everyone, [0, 0, 0], pipeline(given.transforms),
         augment=augmentation(given.transforms, seed=0),
     )  # fmt: skip
@@ -322,8 +322,8 @@ def test_stored_parts_are_shown_on_their_image(prepared):
         shutil.rmtree(folder)
     (prepared / "tensor_extraction" / "patch.json").unlink()
     stored = plan(config(prepared, **extracted(prepared, mode, save_features=True)))
-    assert stored.stored.are_cut
-    assert not cut.stored.are_cut
+    assert stored.stored.channels[0].are_cut
+    assert not cut.stored.channels[0].are_cut
     # The images of the CAPS are read instead of tensors, and the same is seen.
     assert [path.suffix for path in stored.reads] == [".gz", ".gz"]
     after = [np.asarray(ax.images[0].get_array()) for ax in figure(stored).axes]

@@ -5,12 +5,12 @@ import pytest
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 from clinicadl.tables.cohorts import (
     Cohort,
+    Member,
     contributed,
-    first_with,
     is_cohorts,
+    members,
     read,
     read_persons,
-    read_sessions,
     refuse_single,
     refuse_unmatched,
 )
@@ -99,13 +99,6 @@ def test_cohorts_of_images_and_of_tables_must_correspond(two):
     assert "Bonn (no table), Kiel (no CAPS)" in str(error.value)
 
 
-def test_the_first_cohort_that_holds_something_is_taken(two):
-    cohorts = read(two)
-    assert first_with(cohorts, lambda path: path.name == "graz.tsv") is cohorts[1]
-    assert first_with(cohorts, lambda path: True) is cohorts[0]
-    assert first_with(cohorts, lambda path: False) is None
-
-
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
@@ -125,48 +118,39 @@ def test_a_diagnosis_that_comes_from_nowhere_is_refused(two):
     assert "Lyon (AD, CN)" in str(error.value)
 
 
-def test_one_number_in_two_cohorts_is_two_rows(two):
-    table = read_sessions(read(two), where=two, diagnoses=["AD", "CN"])
-    assert list(table.columns) == ["cohort", *HEADER.split("\t")]
-    assert list(zip(table["cohort"], table["participant_id"], table["diagnosis"], strict=True)) == [
-        ("Lyon", "sub-0", "AD"), ("Lyon", "sub-1", "CN"),
-        ("Graz", "sub-0", "CN"), ("Graz", "sub-2", "CN"),
-    ]  # fmt: skip
+@pytest.fixture
+def folders(two):
+    for name in ("L", "G"):
+        (two.parent / name).mkdir()
+    return lay(two.parent, ["Graz\tG", "Lyon\tL"], header="cohort\tpath", name="caps.tsv")
 
 
-def test_a_cohort_that_contributes_nothing_is_left_out(two):
-    table = read_sessions(read(two), where=two, diagnoses=["AD"])
-    assert list(table["cohort"]) == ["Lyon"]
-
-
-def test_without_a_request_each_cohort_gives_what_it_names(two):
-    lay(two.parent, ["Lyon\tlyon.tsv\tn/a", "Graz\tgraz.tsv\tAD"])
-    table = read_sessions(read(two), where=two)
-    assert list(zip(table["cohort"], table["diagnosis"], strict=True)) == [
-        ("Lyon", "AD"), ("Lyon", "CN"), ("Lyon", "MCI"), ("Graz", "AD"),
-    ]  # fmt: skip
-
-
-def test_the_table_of_a_cohort_may_lie_in_its_folder(two):
-    home = two.parent
-    for name in ("lyon", "graz"):
-        (home / name).mkdir()
-        (home / f"{name}.tsv").rename(home / name / "train.tsv")
-    lay(home, ["Lyon\tlyon\tAD,CN", "Graz\tgraz\tCN"])
-    table = read_sessions(read(two), where=two, table_of=lambda one: one.path / "train.tsv")
-    assert len(table) == 4
-
-
-def test_the_problems_of_all_tables_are_told_at_once(two):
-    (two.parent / "lyon.tsv").write_text(
-        "participant_id\tsession_id\nsub-1\tses-M0\nsub-1\tses-M0\n"
+def test_images_and_tables_of_a_cohort_meet_by_its_name(folders, two):
+    assert members(folders, two, is_multi=True, diagnoses=None) == (
+        Member("Graz", two.parent / "G", two.parent / "graz.tsv", ("CN",)),
+        Member("Lyon", two.parent / "L", two.parent / "lyon.tsv", ("AD", "CN")),
     )
-    (two.parent / "graz.tsv").write_text(HEADER + "\nsub-1\tses-M0\tXY\t1\n")
-    with pytest.raises(InvalidDataError) as error:
-        read_sessions(read(two), where=two, needs=["diagnosis"])
-    assert "2 things" in str(error.value)
-    assert "Lyon: The table of sessions has no column diagnosis" in str(error.value)
-    assert "Graz: No session has the diagnosis CN" in str(error.value)
+
+
+def test_a_cohort_that_contributes_nothing_is_left_out(folders, two, caplog):
+    found = members(folders, two, is_multi=True, diagnoses=("AD",))
+    assert [(one.name, one.diagnoses) for one in found] == [("Lyon", ("AD",))]
+    assert "Graz" in caplog.text
+
+
+def test_one_cohort_is_called_single(tmp_path):
+    assert members(tmp_path, tmp_path, is_multi=False, diagnoses=("AD",)) == (
+        Member("single", tmp_path, tmp_path, ("AD",)),
+    )
+
+
+def test_a_table_of_cohorts_is_no_single_cohort_and_a_folder_not_several(folders, two):
+    with pytest.raises(UsageError, match="--multi_cohort"):
+        members(folders, two.parent, is_multi=False, diagnoses=None)
+    with pytest.raises(UsageError, match="--multi_cohort"):
+        members(two.parent, two, is_multi=False, diagnoses=None)
+    with pytest.raises(UsageError, match="not a folder"):
+        members(two.parent, two, is_multi=True, diagnoses=None)
 
 
 def test_persons_in_several_cohorts_are_read(two):

@@ -13,11 +13,23 @@ DEFAULT_DIAGNOSES = ("AD", "CN")
 class DataConfig(Section):
     """Images, tables and the rows that are kept."""
 
-    caps_directory: Path = setting(..., "CAPS that holds the images")
+    caps_directory: Path = setting(
+        ..., "CAPS that holds the images; of several cohorts the table (cohort, path)"
+    )
     preprocessing_json: str = setting(
         ..., "Extraction JSON: its path, or its name in the CAPS (tensor_extraction/)"
     )
-    tsv_directory: Path = setting(..., "Folder that tsvtools split or kfold wrote")
+    tsv_directory: Path = setting(
+        ...,
+        "Folder that tsvtools split or kfold wrote; of several cohorts the table "
+        "(cohort, path, diagnoses)",
+    )
+    multi_cohort: bool = setting(
+        False, "Train on several cohorts, which two tables name", off="single-cohort"
+    )
+    channels: tuple[str, ...] = setting(
+        (), "Further extraction JSONs, whose images become further channels of the input"
+    )
     diagnoses: tuple[str, ...] | None = setting(
         None,
         "Diagnoses that are kept (default: AD CN where the table has a diagnosis column; a table "

@@ -10,9 +10,16 @@ from clinicadl.config.base import Section, setting
 class PredictConfig(Section):
     """The data group, and which models look at it."""
 
-    caps_directory: Path | None = setting(None, "CAPS of a new data group")
+    caps_directory: Path | None = setting(
+        None, "CAPS of a new data group; of several cohorts the table (cohort, path)"
+    )
     participants_tsv: Path | None = setting(
-        None, "Table of a new data group, or the folder whose *_baseline.tsv tables are taken"
+        None,
+        "Table of a new data group, or the folder whose *_baseline.tsv tables are taken; of "
+        "several cohorts the table (cohort, path, diagnoses)",
+    )
+    multi_cohort: bool = setting(
+        False, "Evaluate on several cohorts, which two tables name", off="single-cohort"
     )
     use_labels: bool = setting(True, "Compare with the label and write metrics", off="no-labels")
     label: str | None = setting(None, "Column that holds the class (default: that of training)")

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -37,15 +38,15 @@ class PartDataset(Dataset[Sample]):
     Parameters
     ----------
     files
-        Of each image its tensor, or the tensor of each of its parts.
+        Of each image, for each channel, its tensor or the tensor of each of its parts.
     targets
         Of each image.
     parts
         Where the parts lie.
     transform
-        From a part to what the network gets.
+        From a part, of each channel by itself, to what the network gets.
     are_cut
-        Whether the tensors are those of the parts already.
+        Of each channel, whether the tensors are those of the parts already.
     augment
         What changes a sample once more, in training: asked for ``(index, epoch)``, the data set
         applies it; asked for ``index``, it does not.
@@ -53,19 +54,19 @@ class PartDataset(Dataset[Sample]):
 
     def __init__(
         self,
-        files: Sequence[Sequence[Path]],
+        files: Sequence[Sequence[Sequence[Path]]],
         targets: Sequence[int | float],
         parts: Parts,
         transform: Transform,
         *,
-        are_cut: bool = False,
+        are_cut: Sequence[bool] = (False,),
         augment: Augment | None = None,
     ) -> None:
-        self.files = tuple(map(tuple, files))
+        self.files = tuple(tuple(map(tuple, channels)) for channels in files)
         self.targets = tuple(targets)
         self.parts = parts
         self.transform = transform
-        self.are_cut = are_cut
+        self.are_cut = tuple(are_cut)
         self.augment = augment
         # A mapping costs no memory of ours, and to make it again costs a small image as much as to
         # read it; the number of mappings of a process is limited by the system.
@@ -82,11 +83,16 @@ class PartDataset(Dataset[Sample]):
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         index, epoch = key if isinstance(key, tuple) else (key, None)
         image, part = divmod(index, len(self.parts))
-        if self.are_cut:
-            cut = self._mapped(self.files[image][part])
-        else:
-            cut = self.parts.cut(self._mapped(self.files[image][0]), part)
-        sample = self.transform(cut)
+        channels = [
+            self.transform(self._cut(files, part, is_cut))
+            for files, is_cut in zip(self.files[image], self.are_cut, strict=True)
+        ]
+        sample = channels[0] if len(channels) == 1 else torch.cat(channels)
         if self.augment is not None and epoch is not None:
             sample = self.augment(sample, epoch, index)
         return Sample(sample, self.targets[image], index)
+
+    def _cut(self, files: Sequence[Path], part: int, is_cut: bool) -> Tensor:
+        if is_cut:
+            return self._mapped(files[part])
+        return self.parts.cut(self._mapped(files[0]), part)

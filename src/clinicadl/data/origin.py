@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from clinicadl.config.base import Choice
-from clinicadl.data import parts, tensors
+from clinicadl.data import tensors
 from clinicadl.data.parts import Parts
-from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, listed
-from clinicadl.layouts import caps, part_files
-from clinicadl.layouts.caps import ImageTensor, Session
+from clinicadl.errors import ClinicaDLError, InvalidDataError
+from clinicadl.layouts import part_files
+from clinicadl.layouts.caps import ImageTensor
 from clinicadl.layouts.files import read_json, sha256, write_json
-from clinicadl.layouts.masks import Mask
 from clinicadl.layouts.part_files import PartFolder
 
 
@@ -43,8 +41,8 @@ class Origin:
     mtime_ns: int
     shape: tuple[int, ...]
     """Shape of the image, channel first; of its tensor too, unless there are parts."""
-    affine: tuple[tuple[float, ...], ...]
-    """Voxel to world, in mm, RAS+."""
+    affine: tuple[tuple[float, ...], ...] | None
+    """Voxel to world, in mm, RAS+; None where the image of another program's tensor is gone."""
     parts: Mapping[str, StoredPart] = field(default_factory=dict)
     """Name -> part, where parts were stored and not the image."""
 
@@ -145,100 +143,6 @@ def is_unchanged(origin: Origin, source: Path, now: os.stat_result) -> bool:
     return now.st_mtime_ns == origin.mtime_ns or sha256(source) == origin.sha256
 
 
-def verify(
-    directory: Path, preprocessing: Choice, sessions: Sequence[Session]
-) -> dict[Session, tuple[ImageTensor, Origin]]:
-    """Return the tensor of each session, which must still belong to its image.
-
-    No tensor is read, and an image only if its time changed and its size did not. An image that is
-    no longer there is no matter.
-
-    Parameters
-    ----------
-    directory
-        The CAPS.
-    preprocessing
-        Row of `PREPROCESSINGS`.
-    sessions
-        Whose tensors are needed.
-
-    Raises
-    ------
-    MissingInputError
-        A session has no tensor; all such are named.
-    InvalidDataError
-        A tensor is damaged, or its image changed since; all such are named.
-    """
-    stored = caps.index_tensors(directory, preprocessing, sessions)
-    _refuse_absent(directory, stored, sessions)
-    known: dict[Session, tuple[ImageTensor, Origin]] = {}
-    wrong: dict[Session, str] = {}
-    for key in sessions:
-        origin = of(stored[key])
-        if origin is None:
-            wrong[key] = "incomplete"
-        elif _has_changed(directory / origin.source, origin):
-            wrong[key] = "the image changed"
-        else:
-            known[key] = stored[key], origin
-    _refuse_wrong(directory, wrong, sessions)
-    return known
-
-
-def verify_parts(
-    directory: Path,
-    preprocessing: Choice,
-    sessions: Sequence[Session],
-    *,
-    mode: Choice,
-    masks: Sequence[Mask] = (),
-) -> dict[Session, tuple[tuple[Path, ...], Origin]]:
-    """Return the stored parts of each session, which must still belong to its image and masks.
-
-    Parameters
-    ----------
-    directory
-        The CAPS.
-    preprocessing
-        Row of `PREPROCESSINGS`.
-    sessions
-        Whose parts are needed.
-    mode
-        Row of `MODES`.
-    masks
-        What `layouts.masks.read` found for the mode.
-
-    Returns
-    -------
-    The tensors in the order of the parts, and what they were made from.
-
-    Raises
-    ------
-    MissingInputError
-        A session has no stored parts; all such are named.
-    InvalidDataError
-        A part is absent or damaged, or image or mask changed since; all such sessions are named.
-    """
-    stored = part_files.index_parts(directory, preprocessing, sessions, mode.name)
-    _refuse_absent(directory, stored, sessions)
-    known: dict[Session, tuple[tuple[Path, ...], Origin]] = {}
-    wrong: dict[Session, str] = {}
-    for key in sessions:
-        home = stored[key]
-        origin = of_parts(home)
-        wanted = None if origin is None else parts.of(mode, origin.shape, masks)
-        if origin is None or wanted is None or not set(wanted.names) <= origin.parts.keys():
-            wrong[key] = "incomplete"
-        elif missing(origin, wanted):
-            wrong[key] = "a mask changed"
-        elif _has_changed(directory / origin.source, origin):
-            wrong[key] = "the image changed"
-        else:
-            known[key] = tuple(part_files.part_tensor(home, name) for name in wanted.names), origin
-    _refuse_wrong(directory, wrong, sessions)
-    return known
-
-
 def missing(origin: Origin, wanted: Parts) -> list[int]:
     """Return the parts that are not stored, or were made with another mask."""
     return [
@@ -246,39 +150,6 @@ def missing(origin: Origin, wanted: Parts) -> list[int]:
         for index, name in enumerate(wanted.names)
         if name not in origin.parts or origin.parts[name].mask != wanted.mask_sha256(index)
     ]
-
-
-def _refuse_absent(
-    directory: Path, stored: Mapping[Session, object], sessions: Sequence[Session]
-) -> None:
-    absent = [key for key in sessions if key not in stored]
-    if absent:
-        raise MissingInputError(
-            f"{len(absent)} of {len(sessions)} sessions have no tensor", where=directory,
-            found=listed(" | ".join(key) for key in absent),
-            fix="Run prepare-data, or leave them out of the table",
-        )  # fmt: skip
-
-
-def _refuse_wrong(
-    directory: Path, wrong: Mapping[Session, str], sessions: Sequence[Session]
-) -> None:
-    if wrong:
-        raise InvalidDataError(
-            f"{len(wrong)} of {len(sessions)} tensors do not belong to their images",
-            where=directory,
-            found=listed(f"{' | '.join(key)} ({reason})" for key, reason in wrong.items()),
-            fix="Run prepare-data again: it makes these anew and leaves the others alone",
-        )
-
-
-def _has_changed(source: Path, origin: Origin) -> bool:
-    try:
-        now = source.stat()
-    except OSError:
-        # Gone, or out of reach: the tensor stands for it.
-        return False
-    return not is_unchanged(origin, source, now)
 
 
 def _is_whole(tensor: Path, shape: tuple[int, ...]) -> bool:

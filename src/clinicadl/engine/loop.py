@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,8 @@ class Training:
     loader: Loader
     verdict: Verdict
     """What the guard said before the training."""
+    caps_of: Mapping[str, Path]
+    """Cohort -> CAPS."""
     mode: str
     table: pd.DataFrame
     """All samples of train, then all of validation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -86,6 +86,7 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
         device=planned.device,
         loader=planned.device.loader(dataset, planned.config.compute.n_proc),
         verdict=planned.verdict,
+        caps_of={one.name: one.caps for one in planned.cohorts},
         mode=stored.mode,
         table=stored.samples(table),
         targets=[target for target in of_images for _ in range(n_parts)],
@@ -132,21 +133,30 @@ def _conclude(training: Training, network: nn.Module, now: TrainState, metric: s
                 seed=training.config.reproducibility.seed,
             ),
             guard=training.verdict.to_record(),
-            description=describe(
-                name, training.table.iloc[list(rows)], training.config.data.caps_directory
-            ),
+            description=describe(name, training.table.iloc[list(rows)], training.caps_of),
         )
         folder.write_results(training.maps, training.split, metric, name, results)
 
 
-def describe(group: str, table: pd.DataFrame, caps_directory: Path) -> str:
-    """Return the four lines that say what results are about."""
+def describe(group: str, table: pd.DataFrame, caps_of: Mapping[str, Path]) -> str:
+    """Return the four lines that say what results are about.
+
+    Parameters
+    ----------
+    group
+        Name of the data group.
+    table
+        Its samples.
+    caps_of
+        Cohort -> CAPS.
+    """
+    places = {cohort: str(path) for cohort, path in caps_of.items()}
     date = datetime.now().astimezone().strftime("%d %b %Y, %H:%M:%S")
     n_participants = table[sessions.PARTICIPANT].nunique()
     n_sessions = len(set(sessions.sessions_of(table)))
     return (
         f"Prediction {group} group - {date}\n"
-        f"Data loaded from CAPS directories: {{'single': '{caps_directory}'}}\n"
+        f"Data loaded from CAPS directories: {places}\n"
         f"Number of participants: {n_participants}\n"
         f"Number of sessions: {n_sessions}\n"
     )

@@ -7,39 +7,30 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.task import Classification
-from clinicadl.data import origin, parts
-from clinicadl.data.dataset import PartDataset
-from clinicadl.data.origin import Origin
-from clinicadl.data.parts import Parts
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
+from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import Finding, TrainingSplit
-from clinicadl.layouts import caps, files, masks, splits
-from clinicadl.layouts.caps import Extraction, Session
+from clinicadl.layouts import caps, files, splits
+from clinicadl.layouts.caps import Extraction
 from clinicadl.layouts.maps.record import Parent
+from clinicadl.layouts.splits import SplitTables
+from clinicadl.tables import cohorts as cohort_tables
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import Task, part_column
+from clinicadl.tables.cohorts import COHORT, Member
+from clinicadl.tasks.base import Task
 from clinicadl.tasks.classification import codes_of
-from clinicadl.transforms.pipeline import (
-    Augment,
-    Transform,
-    check_augmentation,
-    output_shape,
-)
+from clinicadl.transforms.pipeline import check_augmentation, output_shape
 
 logger = logging.getLogger(__name__)
-
-COHORT = "cohort"
-SINGLE = "single"
 
 
 @dataclass(frozen=True)
@@ -52,44 +43,13 @@ class SplitPlan:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """The prepared images of some sessions."""
-
-    files: Mapping[Session, tuple[Path, ...]]
-    """The tensor of each image, or those of its parts."""
-    origins: Mapping[Session, Origin]
-    parts: Parts
-    mode: str
-    are_cut: bool
-    """Whether the parts were stored, and not the images."""
-
-    def dataset(
-        self,
-        table: pd.DataFrame,
-        targets: Sequence[int | float],
-        transform: Transform,
-        *,
-        augment: Augment | None = None,
-    ) -> PartDataset:
-        """Return the samples of a table of sessions: all parts of a session before the next."""
-        files = [self.files[key] for key in sessions.sessions_of(table)]
-        return PartDataset(
-            files, targets, self.parts, transform, are_cut=self.are_cut, augment=augment
-        )
-
-    def samples(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return one row a part of each row of a table of sessions, with the number of the part."""
-        n_parts = len(self.parts)
-        rows = table.loc[table.index.repeat(n_parts)].reset_index(drop=True)
-        return rows.assign(**{part_column(self.mode): [*self.parts.numbers] * len(table)})
-
-
-@dataclass(frozen=True)
 class Plan:
     """A training that can begin."""
 
     config: ExperimentConfig
-    extraction: Extraction
+    extractions: tuple[Extraction, ...]
+    """One for each channel of the input."""
+    cohorts: tuple[Member, ...]
     splits: tuple[SplitPlan, ...]
     stored: Stored
     input_shape: tuple[int, ...]
@@ -115,41 +75,43 @@ def plan(config: ExperimentConfig) -> Plan:
     UsageError
         The network cannot take these images, or there is no such device.
     """
-    extraction = caps.read_extraction(config.data.caps_directory, config.data.preprocessing_json)
+    data = config.data
+    cohorts = cohort_tables.members(
+        data.caps_directory, data.tsv_directory,
+        is_multi=data.multi_cohort, diagnoses=data.diagnoses,
+    )  # fmt: skip
+    extractions = tuple(
+        agreed_extraction(cohorts, name) for name in (data.preprocessing_json, *data.channels)
+    )
     device = resolve(config.compute.gpu)
-    tables = splits.read(
-        files.existing_folder(config.data.tsv_directory, "folder of split tables"),
-        n_splits=config.validation.n_splits,
-        baseline=config.data.baseline,
-        valid_longitudinal=config.data.valid_longitudinal,
-    )
-    planned = tuple(
-        SplitPlan(one.number, group(one.train, config), group(one.validation, config))
-        for one in tables
-    )
+    tables = {one: _tables(config, one) for one in cohorts}
+    planned = _planned(config, tables)
     everyone = pd.concat([table for one in planned for table in (one.train, one.validation)])
     codes: dict[str, int] = {}
     if isinstance(config.task, Classification):
         codes = codes_of(list(everyone[config.task.label]), config.task)
         _check_classes(planned, config.task.label)
-    stored = prepared(config.data.caps_directory, extraction, everyone)
     task: Task = config.task.build(codes)
-    input_shape = output_shape(config.transforms, stored.parts.shape)
+    stored = prepared({one.name: one.caps for one in cohorts}, extractions, everyone)
+    input_shape = output_shape(config.transforms, stored.shape)
     check_augmentation(config.transforms, input_shape)
     _check_network(config, planned, input_shape, len(stored.parts), task.n_outputs)
     ancestry = transfer.ancestry(config, [one.number for one in planned])
-    held_out = splits.test_tables(config.data.tsv_directory)
-    read = [*held_out, *(path for one in tables for path in (one.train, one.validation))]
+    held_out = [path for one in cohorts for path in splits.test_tables(one.tables)]
+    read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
     verdict = check.training(
         [_sessions(one) for one in planned],
         test=[key for path in held_out for key in sessions.sessions_of(sessions.read(path))],
         test_tables=held_out,
         ancestors=ancestry.ancestors,
         edits=edits(read),
+        cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
     )
+    read += [data.caps_directory, data.tsv_directory] if data.multi_cohort else []
     return Plan(
         config=config,
-        extraction=extraction,
+        extractions=extractions,
+        cohorts=cohorts,
         splits=planned,
         stored=stored,
         input_shape=input_shape,
@@ -160,6 +122,64 @@ def plan(config: ExperimentConfig) -> Plan:
         parents=ancestry.parents,
         verdict=verdict,
     )
+
+
+def _tables(config: ExperimentConfig, cohort: Member) -> list[SplitTables]:
+    return splits.read(
+        files.existing_folder(cohort.tables, "folder of split tables"),
+        n_splits=config.validation.n_splits,
+        baseline=config.data.baseline,
+        valid_longitudinal=config.data.valid_longitudinal,
+    )
+
+
+def _planned(
+    config: ExperimentConfig, tables: Mapping[Member, Sequence[SplitTables]]
+) -> tuple[SplitPlan, ...]:
+    """Return the splits, each with the samples of all cohorts."""
+
+    def together(paths: Iterable[Path]) -> pd.DataFrame:
+        rows = [group(path, config, one) for path, one in zip(paths, tables, strict=True)]
+        return pd.concat(rows, ignore_index=True)
+
+    return tuple(
+        SplitPlan(
+            some[0].number,
+            together(one.train for one in some),
+            together(one.validation for one in some),
+        )
+        for some in zip(*tables.values(), strict=True)
+    )
+
+
+def _cohorts_of(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return the cohorts of each participant."""
+    names = table.groupby(sessions.PARTICIPANT)[COHORT]
+    return {str(who): tuple(dict.fromkeys(rows)) for who, rows in names}
+
+
+def agreed_extraction(cohorts: Sequence[Member], name: str) -> Extraction:
+    """Return the extraction of all cohorts: each CAPS that holds the JSON says the same.
+
+    Raises
+    ------
+    MissingInputError
+        No CAPS holds it.
+    InvalidDataError
+        It is no extraction JSON, or two of them do not agree.
+    """
+    holding = [one for one in cohorts if caps.holds_extraction(one.caps, name)]
+    first, *others = holding or cohorts[:1]
+    extraction = caps.read_extraction(first.caps, name)
+    for one in others:
+        other = caps.read_extraction(one.caps, name)
+        if not caps.is_same(other, extraction):
+            raise InvalidDataError(
+                f"The extractions of {first.name} and {one.name} do not agree",
+                where=f"{extraction.path} and {other.path}",
+                fix="Prepare all cohorts in one way, with one command each",
+            )  # fmt: skip
+    return extraction
 
 
 def edits(tables: Iterable[Path]) -> tuple[Finding, ...]:
@@ -179,7 +199,7 @@ def announce(verdict: Verdict) -> None:
             logger.warning("%s", finding.sentence)
 
 
-def group(path: Path, config: ExperimentConfig) -> pd.DataFrame:
+def group(path: Path, config: ExperimentConfig, cohort: Member) -> pd.DataFrame:
     """Return the samples of a table: the diagnoses that are kept, with cohort and label.
 
     Raises
@@ -190,10 +210,10 @@ def group(path: Path, config: ExperimentConfig) -> pd.DataFrame:
     label = config.task.label
     table = sessions.read(path)
     wanted = [label]
-    if sessions.DIAGNOSIS not in table.columns and config.data.diagnoses is not None:
+    if sessions.DIAGNOSIS not in table.columns and cohort.diagnoses is not None:
         wanted.append(sessions.DIAGNOSIS)
     table = sessions.with_columns(table, path, wanted)
-    table = sessions.keep_diagnoses(table, config.data.diagnoses, where=path)
+    table = sessions.keep_diagnoses(table, cohort.diagnoses, where=path)
     unlabelled = table[table[label].isna()]
     if len(unlabelled):
         raise InvalidDataError(
@@ -202,50 +222,7 @@ def group(path: Path, config: ExperimentConfig) -> pd.DataFrame:
             fix="Fill the column, or leave these sessions out of the table",
         )  # fmt: skip
     columns = dict.fromkeys((sessions.PARTICIPANT, sessions.SESSION, COHORT, label))
-    return table.assign(**{COHORT: SINGLE})[list(columns)].reset_index(drop=True)
-
-
-def prepared(caps_directory: Path, extraction: Extraction, table: pd.DataFrame) -> Stored:
-    """Return the tensors of the sessions of a table, which must still belong to their images.
-
-    Raises
-    ------
-    MissingInputError
-        A session has no tensor, or a region no mask; all such are named.
-    InvalidDataError
-        A tensor does not belong to its image any more, shapes differ, or a mask has another grid.
-    UsageError
-        The mode has no part of such images.
-    """
-    wanted = list(dict.fromkeys(sessions.sessions_of(table)))
-    mode, preprocessing = caps.mode_settings(extraction), extraction.preprocessing
-    regions = masks.read(caps_directory, mode, preprocessing)
-    if extraction.stores_parts:
-        found = origin.verify_parts(caps_directory, preprocessing, wanted, mode=mode, masks=regions)
-    else:
-        stored = origin.verify(caps_directory, preprocessing, wanted)
-        found = {key: ((paths.tensor,), made_from) for key, (paths, made_from) in stored.items()}
-    origins = {key: made_from for key, (_, made_from) in found.items()}
-    by_shape: dict[tuple[int, ...], list[Session]] = {}
-    for key, made_from in origins.items():
-        by_shape.setdefault(made_from.shape, []).append(key)
-    if len(by_shape) > 1:
-        rare = min(by_shape.items(), key=lambda item: len(item[1]))
-        raise InvalidDataError(
-            "The images have several shapes", where=caps_directory,
-            found=f"{rare[0]} in {listed(' | '.join(key) for key in rare[1])}",
-            fix="Leave these sessions out, or bring all images to one grid",
-        )  # fmt: skip
-    for key, made_from in origins.items():
-        affine = np.array(made_from.affine)
-        parts.check_grid(regions, made_from.shape, affine, " | ".join(key))
-    return Stored(
-        {key: files for key, (files, _) in found.items()},
-        origins,
-        parts.of(mode, next(iter(by_shape)), regions),
-        extraction.mode,
-        extraction.stores_parts,
-    )
+    return table.assign(**{COHORT: cohort.name})[list(columns)].reset_index(drop=True)
 
 
 def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:

@@ -17,7 +17,7 @@ from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.levels import levels
 from clinicadl.engine.one_split import describe
-from clinicadl.engine.plan import COHORT, SINGLE, Stored
+from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
@@ -27,6 +27,7 @@ from clinicadl.layouts.maps import folder, ledger, names
 from clinicadl.layouts.maps.folder import Group, Level, Maps, Results
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
+from clinicadl.tables.cohorts import COHORT, Member, members
 from clinicadl.tasks.base import Task, part_column
 from clinicadl.transforms.pipeline import output_shape, pipeline
 
@@ -105,7 +106,8 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
-    group = _new_group(config, opened) if is_new else _old_group(config, opened, name)
+    cohorts = _cohorts(config, opened) if is_new else ()
+    group = _new_group(config, opened, cohorts) if is_new else _old_group(config, opened, name)
     task: Task = opened.record.config.task.build(opened.record.label_code)
     targets = _targets(config, task, opened, group, name)
     models = _models(config, maps)
@@ -116,7 +118,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
         sessions.sessions_of(group.table),
         seen=_seen(maps),
         hashes={key: found.sha256 for key, found in stored.origins.items()},
-        edits=plan.edits(_tables(config.participants_tsv)) if config.participants_tsv else (),
+        edits=plan.edits(path for one in cohorts for path in _tables(one.tables)),
     )
     verdict = verdict.enforce(config.accept_leakage)
     plan.announce(verdict)
@@ -169,6 +171,7 @@ def _old_group(config: PredictConfig, maps: Maps, name: str) -> Group:
             "--caps_directory": config.caps_directory,
             "--participants_tsv": config.participants_tsv,
             "--diagnoses": config.diagnoses,
+            "--multi_cohort": config.multi_cohort or None,
         }.items()
         if value is not None
     ]
@@ -181,21 +184,30 @@ def _old_group(config: PredictConfig, maps: Maps, name: str) -> Group:
     return folder.read_group(maps.path, name)
 
 
-def _new_group(config: PredictConfig, maps: Maps) -> Group:
+def _cohorts(config: PredictConfig, maps: Maps) -> tuple[Member, ...]:
     if config.caps_directory is None or config.participants_tsv is None:
         raise UsageError(
             "A new data group needs its images and its table",
             fix="Give --caps_directory and --participants_tsv",
         )
-    caps.check(config.caps_directory)
-    tables = [_rows(config, maps, path) for path in _tables(config.participants_tsv)]
-    table = pd.concat(tables, ignore_index=True)
-    origin = {
-        "caps_directory": str(config.caps_directory.absolute()),
-        "multi_cohort": False,
-        "participants_tsv": str(config.participants_tsv.absolute()),
-    }
-    return Group(table, origin)
+    return members(
+        config.caps_directory,
+        config.participants_tsv,
+        is_multi=config.multi_cohort,
+        diagnoses=config.diagnoses or maps.record.config.data.diagnoses,
+    )
+
+
+def _new_group(config: PredictConfig, maps: Maps, cohorts: tuple[Member, ...]) -> Group:
+    for one in cohorts:
+        caps.check(one.caps)
+    tables = [_rows(config, maps, one, path) for one in cohorts for path in _tables(one.tables)]
+    places = {one.name: one.caps for one in cohorts}
+    origin = folder.group_origin(
+        Path(str(config.caps_directory)), places, is_multi=config.multi_cohort
+    )
+    given = Path(str(config.participants_tsv)).absolute()
+    return Group(pd.concat(tables, ignore_index=True), origin | {"participants_tsv": str(given)})
 
 
 def _tables(given: Path) -> list[Path]:
@@ -209,18 +221,17 @@ def _tables(given: Path) -> list[Path]:
     return found
 
 
-def _rows(config: PredictConfig, maps: Maps, path: Path) -> pd.DataFrame:
+def _rows(config: PredictConfig, maps: Maps, cohort: Member, path: Path) -> pd.DataFrame:
     experiment = maps.record.config
     table = sessions.read(path)
     label = config.label or experiment.task.label
     if config.use_labels:
         table = sessions.with_columns(table, path, [label])
-    diagnoses = config.diagnoses or experiment.data.diagnoses
-    if diagnoses is not None and sessions.DIAGNOSIS not in table.columns:
+    if cohort.diagnoses is not None and sessions.DIAGNOSIS not in table.columns:
         table = sessions.with_columns(table, path, [sessions.DIAGNOSIS])
-    table = sessions.keep_diagnoses(table, diagnoses, where=path)
+    table = sessions.keep_diagnoses(table, cohort.diagnoses, where=path)
     columns = [sessions.PARTICIPANT, sessions.SESSION, COHORT]
-    table = table.assign(**{COHORT: SINGLE})
+    table = table.assign(**{COHORT: cohort.name})
     return table[columns + ([label] if label in table.columns else [])].reset_index(drop=True)
 
 
@@ -266,14 +277,15 @@ def _refuse_existing_results(
 
 
 def _stored(maps: Maps, group: Group) -> Stored:
-    directory = Path(group.origin["caps_directory"])
-    extraction = caps.parse_extraction(maps.record.extraction, names.record(maps.path))
-    stored = plan.prepared(directory, extraction, group.table)
-    shape = output_shape(maps.record.config.transforms, stored.parts.shape)
-    if shape != maps.record.input_shape:
+    record, places = maps.record, folder.caps_of(group)
+    where = names.record(maps.path)
+    extractions = [caps.parse_extraction(content, where) for content in record.extractions]
+    stored = prepared(places, extractions, group.table)
+    shape = output_shape(record.config.transforms, stored.shape)
+    if shape != record.input_shape:
         raise InvalidDataError(
             "The images of the group have another shape than those of training",
-            where=directory, found=f"{shape}, trained on {maps.record.input_shape}",
+            where=listed(places.values()), found=f"{shape}, trained on {record.input_shape}",
             fix="Prepare the same preprocessing on the same grid",
         )  # fmt: skip
     return stored
@@ -330,9 +342,7 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
         basis=_basis(planned, model),
         seed=record.config.reproducibility.seed if labelled else None,
     )
-    description = describe(
-        planned.name, planned.group.table, Path(planned.group.origin["caps_directory"])
-    )
+    description = describe(planned.name, planned.group.table, folder.caps_of(planned.group))
     accepted = planned.verdict.accepted
     if accepted is not None:
         # Whoever reads a number made in spite of the guard reads why beside it.

@@ -54,13 +54,16 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
         An image or table is absent.
     """
     planned = ready(config, maps)
-    caps_directory = str(planned.config.data.caps_directory)
     created = folder.create(
         maps,
         _record(planned),
         seen=_seen(planned),
         groups=_groups(planned),
-        origin={"caps_directory": caps_directory, "multi_cohort": False},
+        origin=folder.group_origin(
+            planned.config.data.caps_directory,
+            {one.name: one.caps for one in planned.cohorts},
+            is_multi=planned.config.data.multi_cohort,
+        ),
         layers=str(first_network(planned, config.validation.chosen()[0])),
     )
     _train_splits(planned, maps, config.validation.chosen(), observers)
@@ -87,14 +90,14 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     """Return the experiment with whole paths, so that it can be resumed from any folder."""
     data, transfer = config.data, config.transfer
-    given = Path(data.preprocessing_json)
     return config.model_copy(
         update={
             "data": data.model_copy(
                 update={
                     "caps_directory": data.caps_directory.absolute(),
                     "tsv_directory": data.tsv_directory.absolute(),
-                    "preprocessing_json": str(given.absolute() if given.is_file() else given),
+                    "preprocessing_json": _whole(data.preprocessing_json),
+                    "channels": tuple(map(_whole, data.channels)),
                 }
             ),
             "transfer": transfer.model_copy(
@@ -104,6 +107,12 @@ def _absolute(config: ExperimentConfig) -> ExperimentConfig:
             ),
         }
     )
+
+
+def _whole(extraction: str) -> str:
+    """Return an extraction JSON with its whole path, or its name if it is one in a CAPS."""
+    path = Path(extraction)
+    return str(path.absolute()) if path.is_file() else extraction
 
 
 def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observer] = ()) -> Maps:
@@ -148,7 +157,7 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
 def _record(planned: Plan) -> Record:
     return Record(
         config=planned.config,
-        extraction=planned.extraction.content,
+        extractions=tuple(one.content for one in planned.extractions),
         label_code=planned.codes,
         input_shape=planned.input_shape,
         resolved=planned.device.to_record(),

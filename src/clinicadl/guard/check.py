@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from clinicadl.errors import LeakageError, UsageError
+from clinicadl.errors import LeakageError, UsageError, listed
 from clinicadl.guard.rules import (
     EVALUATION_RULES,
     TRAINING_RULES,
@@ -95,6 +95,7 @@ def training(
     test_tables: Sequence[object] = (),
     ancestors: Sequence[Ancestor] = (),
     edits: Sequence[Finding] = (),
+    cohorts: Mapping[str, Collection[str]] | None = None,
 ) -> Verdict:
     """Return what the guard says before a training.
 
@@ -110,6 +111,9 @@ def training(
         Models whose weights come in: the source, its source, and so on; one for each split.
     edits
         What `clinicadl.guard.proof.check` found in the tables.
+    cohorts
+        The cohorts of each participant, where there are several. One name in two of them counts as
+        one person.
 
     Returns
     -------
@@ -117,7 +121,17 @@ def training(
     """
     facts = TrainingFacts(splits, test, test_tables, ancestors)
     found = (found for rule in TRAINING_RULES.values() for found in rule(facts))
-    return Verdict((*edits, *found))
+    return Verdict((*edits, *(_with_cohorts(one, cohorts or {}) for one in found)))
+
+
+def _with_cohorts(finding: Finding, cohorts: Mapping[str, Collection[str]]) -> Finding:
+    """Return a finding whose sentence says which cohorts its participants are from."""
+    homes = [
+        f"{one} of {' and '.join(cohorts[one])}" for one in finding.participants if one in cohorts
+    ]
+    if not homes:
+        return finding
+    return replace(finding, sentence=f"{finding.sentence} ({listed(homes)})")
 
 
 def evaluation(

@@ -46,6 +46,8 @@ _FOLDER = {
     "pet-linear": "pet_linear", "t1-volume": "t1/spm/segmentation/normalized_space",
 }  # fmt: skip
 _RUN = re.compile(r"_run-(\d+)")
+_OWN_KEYS = ("extract_json", "file_type", "masks_location")
+"""What two extractions may say otherwise and still be the same."""
 
 
 class StoredImage(NamedTuple):
@@ -336,8 +338,7 @@ def index_made(
         A session has several.
     """
     check(caps)
-    image_name = fnmatch.translate(pattern(preprocessing).rpartition("/")[2])
-    wanted = re.compile(image_name, re.IGNORECASE)
+    wanted = _image_name(preprocessing)
     found: dict[Session, Path] = {}
     for key in sessions:
         home = tensor_home(caps, key, preprocessing, mode)
@@ -350,6 +351,22 @@ def index_made(
         if names:
             found[key] = home / names[0]
     return found
+
+
+def is_named(preprocessing: Choice, name: str) -> bool:
+    """Return whether a file name is that of an image of a preprocessing.
+
+    Examples
+    --------
+    >>> name = "sub-1_ses-M000_space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w.nii.gz"
+    >>> is_named(PREPROCESSINGS["t1-linear"](), name)
+    True
+    """
+    return _image_name(preprocessing).match(name) is not None
+
+
+def _image_name(preprocessing: Choice) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern(preprocessing).rpartition("/")[2]), re.IGNORECASE)
 
 
 def _is_made_of(image: re.Pattern[str], name: str, ending: str) -> bool:
@@ -452,6 +469,26 @@ def write_extraction(path: Path, content: Mapping[str, Any]) -> None:
     refuse_other_extraction(path, content)
     if not path.exists():
         write_json(path, content)
+
+
+def holds_extraction(caps: Path, given: str) -> bool:
+    """Return whether a path, or a name in the CAPS, is an extraction JSON that is there.
+
+    Raises
+    ------
+    InvalidDataError
+        The name leads out of the CAPS.
+    """
+    return Path(given).is_file() or extraction_path(caps, given).is_file()
+
+
+def is_same(one: Extraction, other: Extraction) -> bool:
+    """Return whether two extractions say the same, whatever their names and descriptions."""
+    ours, theirs = (
+        {key: value for key, value in some.content.items() if key not in _OWN_KEYS}
+        for some in (one, other)
+    )
+    return ours == theirs
 
 
 def read_extraction(caps: Path, given: str) -> Extraction:

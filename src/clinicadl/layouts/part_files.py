@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clinicadl.config.base import Choice
+from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts import caps, images
 
 _NUMBER = re.compile(r"(\d+)")
+_MARKS = {
+    "patch": re.compile(r"(?P<before>.+)_patchsize-\d+_stride-\d+_patch-\d+_(?P<suffix>[^_]+)\.pt"),
+    "slice": re.compile(
+        r"(?P<before>.+)_axis-(sag|cor|axi)_channel-(single|rgb)_slice-\d+_(?P<suffix>[^_]+)\.pt"
+    ),
+}
+"""What the names of the tensors of parts look like that say which image they are of."""
 
 
 class PartFolder(NamedTuple):
@@ -105,3 +113,48 @@ def index_parts(
     """
     found = caps.index_made(directory, preprocessing, sessions, mode, ".json")
     return {key: PartFolder(path.parent, mode, path.stem) for key, path in found.items()}
+
+
+def unclaimed(
+    directory: Path,
+    session: caps.Session,
+    preprocessing: Choice,
+    mode: str,
+    image: caps.StoredImage | None,
+) -> PartFolder | None:
+    """Return where the parts of a session lie that no origin claims, or nothing.
+
+    Parameters
+    ----------
+    directory
+        The CAPS.
+    session
+        The session.
+    preprocessing
+        Row of `PREPROCESSINGS`.
+    mode
+        Name of the mode.
+    image
+        The image of the session; if it is gone, the names of the tensors tell its name, unless they
+        are regions, which go by their masks.
+
+    Raises
+    ------
+    InvalidDataError
+        The tensors are of several images that match, or a name leads out of the CAPS.
+    """
+    if image is not None:
+        return part_folder(directory, image, preprocessing, mode)
+    home = caps.tensor_home(directory, session, preprocessing, mode)
+    marks = _MARKS.get(mode)
+    if marks is None or not home.is_dir():
+        return None
+    named = (marks.fullmatch(path.name) for path in home.glob("[!.]*.pt"))
+    stems = {f"{match['before']}_{match['suffix']}" for match in named if match}
+    found = sorted(stem for stem in stems if caps.is_named(preprocessing, f"{stem}.nii.gz"))
+    if len(found) > 1:
+        raise InvalidDataError(
+            "The tensors of several images match", where=" | ".join(session), found=listed(found),
+            fix="Keep one, or make the suffix longer",
+        )  # fmt: skip
+    return PartFolder(home, mode, found[0]) if found else None

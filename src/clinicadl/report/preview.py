@@ -19,7 +19,7 @@ from clinicadl.config.mode import ImageMode, RoiMode
 from clinicadl.config.preview import PreviewConfig
 from clinicadl.data import tensors
 from clinicadl.data.parts import Affine, Parts, Voxel, Window
-from clinicadl.engine.plan import Stored, prepared
+from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingExtraError, MissingInputError
 from clinicadl.layouts import caps, files, images, part_files
 from clinicadl.layouts.caps import Extraction, Session
@@ -34,6 +34,7 @@ from clinicadl.report.planes import (
     voxel_size,
 )
 from clinicadl.tables import sessions
+from clinicadl.tables.cohorts import COHORT, SINGLE
 from clinicadl.transforms import pipeline
 from clinicadl.transforms.augment import Applied
 
@@ -78,15 +79,27 @@ class PreviewPlan:
     @property
     def reads(self) -> list[Path]:
         """What is read of each session."""
-        if self.stored.are_cut:
+        if self.extraction.stores_parts:
             return [
                 self.config.caps_directory / self.stored.origins[key].source for key in self.keys
             ]
-        return [self.stored.files[key][0] for key in self.keys]
+        return [self.stored.channels[0].files[key][0] for key in self.keys]
 
     def affine(self, key: Session) -> Affine:
-        """Return voxel to world of the image of a session."""
-        return np.array(self.stored.origins[key].affine)
+        """Return voxel to world of the image of a session.
+
+        Raises
+        ------
+        InvalidDataError
+            Nobody knows it: the tensor is of another program, and the image is gone.
+        """
+        affine = self.stored.origins[key].affine
+        if affine is None:
+            raise InvalidDataError(
+                "The image of the tensor is gone, and with it where its voxels lie",
+                where=" | ".join(key), fix="Put the image back",
+            )  # fmt: skip
+        return np.array(affine)
 
 
 def preview(config: PreviewConfig) -> Path:
@@ -143,7 +156,8 @@ def plan(config: PreviewConfig) -> PreviewPlan:
     rows = _evenly(table, config.n_samples)
     keys = tuple(table[row] for row in rows)
     chosen = pd.DataFrame(keys, columns=[sessions.PARTICIPANT, sessions.SESSION])
-    stored = prepared(config.caps_directory, extraction, chosen)
+    cohort = {SINGLE: config.caps_directory}
+    stored = prepared(cohort, [extraction], chosen.assign(**{COHORT: SINGLE}))
     mode = caps.mode_settings(extraction)
     planned = PreviewPlan(config, extraction, mode, keys, tuple(rows), stored)
     for path in planned.reads:
@@ -335,7 +349,7 @@ def _name(planned: PreviewPlan, part: int) -> str:
 def _volume(planned: PreviewPlan, row: int) -> NDArray[np.float32]:
     """Return the first channel of the image of a session."""
     path = planned.reads[row]
-    if planned.stored.are_cut:
+    if planned.extraction.stores_parts:
         return images.read(path).voxels
     whole: NDArray[np.float32] = tensors.read(path)[0].numpy()
     return whole

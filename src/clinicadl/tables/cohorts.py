@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from clinicadl.errors import ClinicaDLError, InvalidDataError, UsageError, listed
+from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.layouts import tsv
-from clinicadl.tables import sessions
 from clinicadl.tables.sessions import PARTICIPANT
 
+logger = logging.getLogger(__name__)
+
 COHORT, PATH, DIAGNOSES, PERSON = "cohort", "path", "diagnoses", "person"
+SINGLE = "single"
+"""What a cohort is called that is not one among several."""
 
 _MEANING = "table of cohorts"
 _SUFFIX = ".tsv"
@@ -28,6 +30,67 @@ class Cohort:
     """Its CAPS, its split folder or its table."""
     diagnoses: tuple[str, ...] | None = None
     """What it contributes; None where the table does not say."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """The images and the tables of one cohort of an experiment."""
+
+    name: str
+    caps: Path
+    tables: Path
+    """Its split folder, or one table."""
+    diagnoses: tuple[str, ...] | None
+    """What is taken of it; None where nobody said."""
+
+
+def members(
+    caps: Path, tables: Path, *, is_multi: bool, diagnoses: tuple[str, ...] | None
+) -> tuple[Member, ...]:
+    """Return the cohorts of an experiment: one, or those that two tables name.
+
+    Parameters
+    ----------
+    caps
+        A CAPS, or the table of the CAPS of several cohorts.
+    tables
+        The tables of sessions, or the table that names those of several cohorts.
+    is_multi
+        Whether several cohorts were asked for.
+    diagnoses
+        What is asked for; None takes the diagnoses that each cohort names.
+
+    Returns
+    -------
+    In the order of ``caps``, without those that contribute no diagnosis.
+
+    Raises
+    ------
+    UsageError
+        A table of cohorts is given where one cohort is meant, or the reverse.
+    MissingInputError
+        A table cannot be read.
+    InvalidDataError
+        A table is wrong, the names do not correspond, or a diagnosis comes from nowhere.
+    """
+    if not is_multi:
+        for path in (caps, tables):
+            refuse_single(path)
+        return (Member(SINGLE, caps, tables, diagnoses),)
+    places, parts = read(caps), read(tables)
+    refuse_unmatched(places, parts, where=tables)
+    table_of = {one.name: one for one in parts}
+    own = {one.name: one.diagnoses for one in parts}
+    if diagnoses is not None:
+        own = {**contributed(parts, diagnoses, where=tables)}
+    idle = [one.name for one in places if own[one.name] == ()]
+    if idle:
+        logger.warning("cohorts that have none of these diagnoses are left out: %s", listed(idle))
+    return tuple(
+        Member(one.name, one.path, table_of[one.name].path, own[one.name])
+        for one in places
+        if one.name not in idle
+    )
 
 
 def read(path: Path) -> tuple[Cohort, ...]:
@@ -120,7 +183,7 @@ def refuse_single(path: Path) -> None:
     UsageError
         It names cohorts.
     """
-    if path.is_file() and is_cohorts(path):
+    if path.suffix == _SUFFIX and path.is_file() and is_cohorts(path):
         raise UsageError(
             f"This is a {_MEANING}, and several cohorts were not asked for", where=path,
             found=f"columns {COHORT} and {PATH}", fix="Give --multi_cohort, or one table",
@@ -143,11 +206,6 @@ def refuse_unmatched(caps: Sequence[Cohort], tables: Sequence[Cohort], *, where:
             "The cohorts of the images and of the tables do not correspond", where=where,
             found=listed(lone), fix="Name each cohort in both tables, with the same letters",
         )  # fmt: skip
-
-
-def first_with(cohorts: Iterable[Cohort], holds: Callable[[Path], bool]) -> Cohort | None:
-    """Return the first cohort whose folder holds something: the extraction JSON, for one."""
-    return next((one for one in cohorts if holds(one.path)), None)
 
 
 def contributed(
@@ -226,58 +284,3 @@ def read_persons(path: Path, cohorts: Sequence[Cohort]) -> Members:
             fix="Correct the rows",
         )  # fmt: skip
     return members
-
-
-def read_sessions(
-    cohorts: Sequence[Cohort],
-    *,
-    where: Path,
-    diagnoses: Sequence[str] | None = None,
-    needs: Sequence[str] = (),
-    table_of: Callable[[Cohort], Path] = lambda one: one.path,
-) -> pd.DataFrame:
-    """Return the sessions of all cohorts, with a column ``cohort`` in front.
-
-    The same ``participant_id`` in two cohorts is two participants: rows are told apart by both
-    columns.
-
-    Parameters
-    ----------
-    cohorts
-        Whose ``path`` is a table, unless ``table_of`` says otherwise.
-    where
-        The table of cohorts, for messages.
-    diagnoses
-        What is asked for; None keeps the diagnoses that each cohort names, or everything.
-    needs
-        Columns that every table must have.
-    table_of
-        The table of a cohort.
-
-    Returns
-    -------
-    In the order of the cohorts, each in its own order; columns that a cohort lacks are NaN there.
-
-    Raises
-    ------
-    InvalidDataError
-        Tables cannot be used, each for its reason, or a diagnosis comes from nowhere.
-    """
-    own = None if diagnoses is None else contributed(cohorts, diagnoses, where=where)
-    parts, problems = [], []
-    for one in cohorts:
-        kept = one.diagnoses if own is None else own[one.name]
-        if kept == ():
-            continue
-        try:
-            table = sessions.read(table_of(one), needs=needs)
-            if kept is not None:
-                table = sessions.keep_diagnoses(table, kept, where=table_of(one))
-        except ClinicaDLError as error:
-            problems.append(f"{one.name}: {error}")
-            continue
-        table = table.drop(columns=COHORT, errors="ignore")
-        table.insert(0, COHORT, one.name)
-        parts.append(table)
-    _refuse(problems, where)
-    return pd.concat(parts, ignore_index=True)

@@ -26,6 +26,8 @@ from clinicadl.layouts.files import (
 from clinicadl.layouts.maps import names
 from clinicadl.layouts.maps.record import Record, installed, read
 
+_CAPS_OF = "caps_of_cohort"
+
 
 class Maps(NamedTuple):
     """A MAPS on disk."""
@@ -188,6 +190,32 @@ def write_group(
         for metric in names.selection_metrics(maps, split):
             # Results of the former definition would pass as results of the new one.
             shutil.rmtree(names.results(maps, split, metric, name), ignore_errors=True)
+
+
+def group_origin(
+    caps_directory: Path, caps_of: Mapping[str, Path], *, is_multi: bool
+) -> dict[str, Any]:
+    """Return what a data group says of its images.
+
+    Parameters
+    ----------
+    caps_directory
+        As it was given: a CAPS, or the table of those of several cohorts.
+    caps_of
+        Cohort -> CAPS.
+    is_multi
+        Whether several cohorts were given.
+    """
+    return {
+        "caps_directory": str(caps_directory.absolute()),
+        "multi_cohort": is_multi,
+        _CAPS_OF: {cohort: str(path.absolute()) for cohort, path in caps_of.items()},
+    }
+
+
+def caps_of(group: Group) -> dict[str, Path]:
+    """Return cohort -> CAPS of a data group."""
+    return {cohort: Path(path) for cohort, path in group.origin[_CAPS_OF].items()}
 
 
 def _write_group(folder: Path, table: pd.DataFrame, origin: Mapping[str, Any]) -> None:

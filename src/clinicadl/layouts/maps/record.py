@@ -32,8 +32,8 @@ class Record(Section):
 
     format: str = FORMAT
     config: ExperimentConfig
-    extraction: dict[str, Any]
-    """Content of the extraction JSON."""
+    extractions: tuple[dict[str, Any], ...]
+    """Content of the extraction JSON of each channel of the input."""
     label_code: dict[str, int]
     input_shape: tuple[int, ...]
     """Shape of one sample, channel first."""
