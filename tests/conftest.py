@@ -80,6 +80,12 @@ def make_caps(folder: Path, *, n_participants: int = 20, first: int = 0) -> Path
 
 
 @pytest.fixture(scope="session")
+def caps_of() -> Callable[..., Path]:
+    """Return the function that makes a tiny CAPS, for tests that need several."""
+    return make_caps
+
+
+@pytest.fixture(scope="session")
 def prepared_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny CAPS with tensors, a test set and two folds; nobody writes to it."""
     from clinicadl import KFoldConfig, PrepareConfig, SplitConfig, kfold, prepare_data, split

@@ -155,7 +155,7 @@ def _planned(
 def _cohorts_of(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """Return the cohorts of each participant."""
     names = table.groupby(sessions.PARTICIPANT)[COHORT]
-    return {str(who): tuple(dict.fromkeys(rows)) for who, rows in names}
+    return {str(who): tuple(sorted(set(rows))) for who, rows in names}
 
 
 def agreed_extraction(cohorts: Sequence[Member], name: str) -> Extraction:
