@@ -127,11 +127,11 @@ def in_memory(config, device) -> Iterator[float]:
             [
                 transform(stored.parts.cut(image, part)).clone()
                 for key in zip(table["participant_id"], table["session_id"], strict=True)
-                for image in [torch.load(stored.files[key][0], weights_only=True)]
+                for image in [torch.load(stored.channels[0].files[key][0], weights_only=True)]
                 for part in range(n_parts)
             ],
             torch.tensor([
-                planned.task.target(value) for value in table["diagnosis"] for _ in range(n_parts)
+                planned.task.target([value]) for value in table["diagnosis"] for _ in range(n_parts)
             ]),
         )
         for table in (one.train, one.validation)

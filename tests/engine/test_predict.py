@@ -285,8 +285,8 @@ def test_a_folder_of_tables_means_its_baseline_tables(trained, prepared_once, tm
     [
         ({"split": (1,)}, MissingInputError, "split 1"),
         ({"selection_metrics": ("MCC",)}, MissingInputError, "MCC"),
-        ({"label": "height"}, MissingInputError, "height"),
-        ({"label": "sex"}, InvalidDataError, "AD, CN"),
+        ({"label": ("height",)}, MissingInputError, "height"),
+        ({"label": ("sex",)}, InvalidDataError, "AD, CN"),
         ({"diagnoses": ("MCI",)}, InvalidDataError, "MCI"),
     ],
 )

@@ -22,7 +22,9 @@ class PredictConfig(Section):
         False, "Evaluate on several cohorts, which two tables name", off="single-cohort"
     )
     use_labels: bool = setting(True, "Compare with the label and write metrics", off="no-labels")
-    label: str | None = setting(None, "Column that holds the class (default: that of training)")
+    label: tuple[str, ...] = setting(
+        (), "Columns that hold what was learnt (default: those of training)"
+    )
     diagnoses: tuple[str, ...] | None = setting(
         None, "Diagnoses that are kept (default: those of training)", short="d"
     )

@@ -25,8 +25,8 @@ class TaskSettings(Protocol):
         ...
 
     @property
-    def label(self) -> str:
-        """Column of the table that is learnt."""
+    def labels(self) -> tuple[str, ...]:
+        """Columns of the table that are learnt."""
         ...
 
     @property
@@ -61,6 +61,11 @@ class Classification(Choice):
         "Least balanced accuracy, on validation, of a part that has a say about its image",
         ge=0, le=1,
     )  # fmt: skip
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The column that holds the class."""
+        return (self.label,)
 
     @field_validator("selection_metrics")
     @classmethod

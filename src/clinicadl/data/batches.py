@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     images: Tensor
     """Shape (n, channel, x, y, z), or (n, channel, a, b) of slices."""
     targets: Tensor
-    """Shape (n,)."""
+    """Shape (n,), or (n, labels)."""
     rows: list[int]
     """Rows in the table of samples."""
 

@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
     image: Tensor
     """A part of an image, or all of it, channel first."""
-    target: int | float
+    target: int | float | tuple[float, ...]
     row: int
     """Row in the table of samples."""
 
@@ -55,7 +55,7 @@ class PartDataset(Dataset[Sample]):
     def __init__(
         self,
         files: Sequence[Sequence[Sequence[Path]]],
-        targets: Sequence[int | float],
+        targets: Sequence[int | float | tuple[float, ...]],
         parts: Parts,
         transform: Transform,
         *,

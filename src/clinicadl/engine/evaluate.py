@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from clinicadl.data.batches import Batch
 from clinicadl.engine.devices import Device
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import LOSS, Task
+from clinicadl.tasks.base import Task
 
 
-class Outputs(NamedTuple):
-    """What a network said of each sample, in the order of the table of samples."""
+class Said(NamedTuple):
+    """What a network said of each sample, in the order in which they came."""
 
-    outputs: torch.Tensor
-    """Shape (n, outputs), float32, on the CPU."""
-    targets: torch.Tensor
-    losses: torch.Tensor
+    columns: dict[str, NDArray[Any]]
+    """Those of the task's predictions, then its losses; each of shape (n,)."""
     rows: list[int]
+    """Rows in the table of samples."""
 
 
 def evaluate(
@@ -32,8 +33,10 @@ def evaluate(
     device: Device,
     *,
     labelled: bool = True,
-) -> Outputs:
+) -> Said:
     """Return what the network, in evaluation mode, says of each sample.
+
+    Outputs are read batch by batch and let go: images that a network gives back need no memory.
 
     Parameters
     ----------
@@ -46,33 +49,39 @@ def evaluate(
     device
         Where the network lies.
     labelled
-        Whether the targets are labels; without them the losses are not a number.
+        Whether the targets are labels; without them the losses are not a number, unless the task
+        needs no label.
     """
     was_training = network.training
     network.eval()
-    outputs, targets, losses, rows = [], [], [], []
+    found: list[dict[str, NDArray[Any]]] = []
+    rows: list[int] = []
     with torch.inference_mode():
         for batch in batches:
-            output = network(device.put(batch.images)).float().cpu()
-            outputs.append(output)
-            targets.append(batch.targets)
-            losses.append(
-                task.losses(output, batch.targets)
-                if labelled
-                else torch.full((len(output),), float("nan"))
+            images = device.put(batch.images)
+            targets = batch.targets.to(device.torch_device)
+            outputs = network(images)
+            if labelled or not task.labels:
+                losses = task.losses(outputs, images, targets)
+            else:
+                unknown = torch.full((len(images),), float("nan"))
+                losses = dict.fromkeys(task.loss_names, unknown)
+            found.append(
+                {
+                    **task.predictions(outputs, images, targets),
+                    **{name: value.cpu().numpy() for name, value in losses.items()},
+                }
             )
             rows += batch.rows
     network.train(was_training)
-    return Outputs(torch.cat(outputs), torch.cat(targets), torch.cat(losses), rows)
+    return Said({name: np.concatenate([one[name] for one in found]) for name in found[0]}, rows)
 
 
-def predictions(task: Task, said: Outputs, table: pd.DataFrame, part: str) -> pd.DataFrame:
+def predictions(said: Said, table: pd.DataFrame, part: str) -> pd.DataFrame:
     """Return the rows of a table of samples with what the network said of each.
 
     Parameters
     ----------
-    task
-        What is learnt.
     said
         What the network said.
     table
@@ -82,8 +91,7 @@ def predictions(task: Task, said: Outputs, table: pd.DataFrame, part: str) -> pd
 
     Returns
     -------
-    The identifiers, the part, the task's columns and ``loss``.
+    The identifiers, the part, the task's columns and its losses.
     """
     ids = table.iloc[said.rows][[sessions.PARTICIPANT, sessions.SESSION, part]]
-    columns = task.predictions(said.outputs, said.targets)
-    return ids.reset_index(drop=True).assign(**columns, **{LOSS: said.losses.numpy()})
+    return ids.reset_index(drop=True).assign(**said.columns)

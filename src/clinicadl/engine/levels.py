@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from clinicadl.layouts.maps.folder import Level
-from clinicadl.tasks.base import IMAGE, LOSS, Task, part_column
+from clinicadl.tasks.base import IMAGE, Task, part_column
 
 
 def levels(
@@ -38,7 +38,8 @@ def levels(
     Level -> tables; one level where the image is its own only part.
     """
     of_parts = Level(
-        found.drop(columns=LOSS), None if seed is None else task.table(found, seed=seed)
+        found.drop(columns=[*task.loss_names]),
+        None if seed is None else task.table(found, seed=seed),
     )
     if mode == IMAGE:
         return {IMAGE: of_parts}

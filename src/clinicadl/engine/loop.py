@@ -25,7 +25,7 @@ from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
-from clinicadl.tasks.base import Task, part_column
+from clinicadl.tasks.base import LOSS, Target, Task, part_column
 
 CHECKPOINT_SHARE = 0.01
 """Of the time of training, what may go into checkpoints."""
@@ -48,7 +48,7 @@ class Training:
     mode: str
     table: pd.DataFrame
     """All samples of train, then all of validation."""
-    targets: Sequence[int | float]
+    targets: Sequence[Target]
     """What the network should say of each."""
     train: Sequence[int]
     """Rows that the network is fitted on."""
@@ -123,7 +123,8 @@ def _backward(
     images = training.device.put(batch.images)
     targets = batch.targets.to(training.device.torch_device)
     with seeded(seed, f"network/{training.split}", epoch, number):
-        loss: Tensor = training.task.losses(learner.network(images).float(), targets).mean()
+        outputs = learner.network(images)
+        loss: Tensor = training.task.losses(outputs, images, targets)[LOSS].mean()
     if not math.isfinite(loss.item()):
         raise InvalidDataError(
             "The loss is not a number any more",
@@ -140,7 +141,7 @@ def in_order(training: Training, epoch: int) -> list[list[int]]:
     config = training.config
     key = {"seed": config.reproducibility.seed, "epoch": epoch}
     if config.data.sampler == "weighted":
-        classes = [int(training.targets[i]) for i in training.train]
+        classes = training.task.strata([training.targets[i] for i in training.train])
         drawn = order.weighted(
             training.train, classes, purpose=f"weighted order/{training.split}", **key
         )
@@ -165,7 +166,7 @@ def score(training: Training, learner: Learner, rows: Sequence[int]) -> dict[str
     """Return the metrics of some samples, each seen once, the network in evaluation mode."""
     batches = training.loader(order.in_batches(rows, training.config.optimization.batch_size))
     said = evaluate(learner.network, training.task, batches, training.device)
-    return training.task.scores(predictions(training.task, said, training.table, training.part))
+    return training.task.scores(predictions(said, training.table, training.part))
 
 
 def _advance(

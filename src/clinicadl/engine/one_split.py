@@ -25,6 +25,7 @@ from clinicadl.layouts.maps.folder import Results
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.tables import sessions
+from clinicadl.tasks.base import Target, Task
 from clinicadl.transforms.pipeline import augmentation, pipeline
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def first_network(planned: Plan, split: int) -> nn.Module:
 def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
     table = pd.concat([one.train, one.validation], ignore_index=True)
     stored, task = planned.stored, planned.task
-    of_images = [task.target(value) for value in table[planned.config.task.label]]
+    of_images = targets_of(task, table)
     transforms, seed = planned.config.transforms, planned.config.reproducibility.seed
     dataset = stored.dataset(
         table, of_images, pipeline(transforms), augment=augmentation(transforms, seed=seed)
@@ -93,6 +94,12 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
         train=range(n_train),
         validation=range(n_train, len(dataset)),
     )
+
+
+def targets_of(task: Task, table: pd.DataFrame) -> list[Target]:
+    """Return the target of each row of a table that has the labels of a task."""
+    cells = table[[*task.labels]].itertuples(index=False, name=None)
+    return [task.target(one) for one in cells] if task.labels else [task.target(())] * len(table)
 
 
 def _begin(planned: Plan, training: Training) -> tuple[Learner, TrainState]:
@@ -123,7 +130,7 @@ def _conclude(training: Training, network: nn.Module, now: TrainState, metric: s
     for name, rows in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
         batches = order.in_batches(rows, training.config.optimization.batch_size)
         said = evaluate(network, training.task, training.loader(batches), training.device)
-        found = predictions(training.task, said, training.table, training.part)
+        found = predictions(said, training.table, training.part)
         results = Results(
             levels=levels(
                 training.task,

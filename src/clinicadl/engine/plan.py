@@ -207,21 +207,22 @@ def group(path: Path, config: ExperimentConfig, cohort: Member) -> pd.DataFrame:
     InvalidDataError
         A label is missing, or no row is left.
     """
-    label = config.task.label
+    labels = config.task.labels
     table = sessions.read(path)
-    wanted = [label]
+    wanted = [*labels]
     if sessions.DIAGNOSIS not in table.columns and cohort.diagnoses is not None:
         wanted.append(sessions.DIAGNOSIS)
     table = sessions.with_columns(table, path, wanted)
     table = sessions.keep_diagnoses(table, cohort.diagnoses, where=path)
-    unlabelled = table[table[label].isna()]
+    unlabelled = table[table[[*labels]].isna().any(axis=1)]
     if len(unlabelled):
         raise InvalidDataError(
-            f"{len(unlabelled)} sessions have no label", where=f"{path}, column {label}",
+            f"{len(unlabelled)} sessions have no label",
+            where=f"{path}, column{'s' if len(labels) > 1 else ''} {listed(labels)}",
             found=listed(" | ".join(key) for key in sessions.sessions_of(unlabelled)),
             fix="Fill the column, or leave these sessions out of the table",
         )  # fmt: skip
-    columns = dict.fromkeys((sessions.PARTICIPANT, sessions.SESSION, COHORT, label))
+    columns = dict.fromkeys((sessions.PARTICIPANT, sessions.SESSION, COHORT, *labels))
     return table.assign(**{COHORT: cohort.name})[list(columns)].reset_index(drop=True)
 
 

@@ -16,7 +16,7 @@ from clinicadl.engine import plan
 from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.levels import levels
-from clinicadl.engine.one_split import describe
+from clinicadl.engine.one_split import describe, targets_of
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError, listed
 from clinicadl.guard import check
@@ -28,7 +28,7 @@ from clinicadl.layouts.maps.folder import Group, Level, Maps, Results
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, Member, members
-from clinicadl.tasks.base import Task, part_column
+from clinicadl.tasks.base import Target, Task, part_column
 from clinicadl.transforms.pipeline import output_shape, pipeline
 
 
@@ -48,7 +48,7 @@ class PredictPlan:
     name: str
     group: Group
     is_new: bool
-    targets: tuple[int | float, ...]
+    targets: tuple[Target, ...]
     """What the models should say of each row."""
     models: tuple[Model, ...]
     stored: Stored
@@ -109,7 +109,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     cohorts = _cohorts(config, opened) if is_new else ()
     group = _new_group(config, opened, cohorts) if is_new else _old_group(config, opened, name)
     task: Task = opened.record.config.task.build(opened.record.label_code)
-    targets = _targets(config, task, opened, group, name)
+    targets = _targets(config, task, group, name)
     models = _models(config, maps)
     _refuse_existing_results(config, maps, name, models)
     stored = _stored(opened, group)
@@ -224,15 +224,16 @@ def _tables(given: Path) -> list[Path]:
 def _rows(config: PredictConfig, maps: Maps, cohort: Member, path: Path) -> pd.DataFrame:
     experiment = maps.record.config
     table = sessions.read(path)
-    label = config.label or experiment.task.label
+    labels = config.label or experiment.task.labels
     if config.use_labels:
-        table = sessions.with_columns(table, path, [label])
+        table = sessions.with_columns(table, path, labels)
     if cohort.diagnoses is not None and sessions.DIAGNOSIS not in table.columns:
         table = sessions.with_columns(table, path, [sessions.DIAGNOSIS])
     table = sessions.keep_diagnoses(table, cohort.diagnoses, where=path)
     columns = [sessions.PARTICIPANT, sessions.SESSION, COHORT]
     table = table.assign(**{COHORT: cohort.name})
-    return table[columns + ([label] if label in table.columns else [])].reset_index(drop=True)
+    there = [label for label in labels if label in table.columns]
+    return table[[*dict.fromkeys((*columns, *there))]].reset_index(drop=True)
 
 
 def _models(config: PredictConfig, maps: Path) -> tuple[Model, ...]:
@@ -303,18 +304,23 @@ def _seen(maps: Path) -> list[Seen]:
     ]
 
 
-def _targets(
-    config: PredictConfig, task: Task, maps: Maps, group: Group, name: str
-) -> tuple[int | float, ...]:
+def _targets(config: PredictConfig, task: Task, group: Group, name: str) -> tuple[Target, ...]:
     if not config.use_labels:
-        return tuple(task.target(None) for _ in range(len(group.table)))
-    label = config.label or maps.record.config.task.label
-    if label not in group.table.columns:
+        return (task.target([None] * len(task.labels)),) * len(group.table)
+    labels = config.label or task.labels
+    if len(labels) != len(task.labels):
+        raise UsageError(
+            f"The model learnt {len(task.labels)} labels", where="--label", found=listed(labels),
+            fix=f"Name as many columns, in the order of {listed(task.labels)}",
+        )  # fmt: skip
+    absent = [label for label in labels if label not in group.table.columns]
+    if absent:
         raise MissingInputError(
-            "The data group has no such column", where=f"groups/{name}", found=label,
+            "The data group has no such column", where=f"groups/{name}", found=listed(absent),
             fix="Use --no_labels, or define the group anew with --overwrite",
         )  # fmt: skip
-    return tuple(task.target(value) for value in group.table[label])
+    renamed = group.table[[*labels]].set_axis([*task.labels], axis=1)
+    return tuple(targets_of(task, renamed))
 
 
 def _loader(planned: PredictPlan) -> Loader:
@@ -334,7 +340,7 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
         planned.device.put_network(network), planned.task, loader(batches), planned.device,
         labelled=labelled,
     )  # fmt: skip
-    found = predictions(planned.task, said, samples, part_column(stored.mode))
+    found = predictions(said, samples, part_column(stored.mode))
     said_of = levels(
         planned.task,
         found,

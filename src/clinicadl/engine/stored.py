@@ -20,7 +20,7 @@ from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.masks import SAME_AFFINE_MM, Mask
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT
-from clinicadl.tasks.base import part_column
+from clinicadl.tasks.base import Target, part_column
 from clinicadl.transforms.pipeline import Augment, Transform
 
 Grid = tuple[tuple[float, ...], ...]
@@ -71,7 +71,7 @@ class Stored:
     def dataset(
         self,
         table: pd.DataFrame,
-        targets: Sequence[int | float],
+        targets: Sequence[Target],
         transform: Transform,
         *,
         augment: Augment | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -15,6 +16,8 @@ LOSS = "loss"
 NO_LABEL = -1
 """Target of a sample whose label is unknown."""
 
+Target = int | float | tuple[float, ...]
+"""What the loss compares with: a class, a number, or several numbers."""
 
 IMAGE = "image"
 """The mode in which an image is its own only part, and the level of what is said of images."""
@@ -26,22 +29,40 @@ def part_column(mode: str) -> str:
 
 
 class Task(Protocol):
-    """What is learnt: the target, the loss, the reading of the output, the scores."""
+    """What is learnt: the target, the loss, the reading of the output, the scores.
+
+    In all functions ``outputs`` is what the network said of ``images``, the samples as it got them,
+    shape (n, channel, ...), and ``targets`` holds the target of each, shape (n,) or (n, labels).
+    """
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Columns of the table that are learnt; none where the image itself is."""
+        ...
 
     @property
     def n_outputs(self) -> int:
-        """Number of outputs that the network needs."""
+        """Number of outputs that the network needs; 0 where it gives back an image."""
         ...
 
-    def target(self, label: str | None) -> int | float:
-        """Return what the loss compares with; `NO_LABEL` without a label."""
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of what `losses` returns, `LOSS` among them."""
         ...
 
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return one loss a sample, shape (n,)."""
+    def target(self, cells: Sequence[str | None]) -> Target:
+        """Return what the loss compares with, from the cells of `labels`; None: not known."""
         ...
 
-    def predictions(self, outputs: Tensor, targets: Tensor) -> dict[str, NDArray[Any]]:
+    def strata(self, targets: Sequence[Target]) -> list[int]:
+        """Return the class of each target, for samplers that even classes out."""
+        ...
+
+    def losses(self, outputs: Any, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return one loss a sample, shape (n,), and what it is made of; on their device."""
+        ...
+
+    def predictions(self, outputs: Any, images: Tensor, targets: Tensor) -> dict[str, NDArray[Any]]:
         """Return the columns of a prediction table: truth, conclusion, and what it rests on."""
         ...
 

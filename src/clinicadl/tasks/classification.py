@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, isfinite
 from typing import Any
@@ -19,7 +19,7 @@ from clinicadl.config.task import Classification
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.tables.sessions import PARTICIPANT
 from clinicadl.tasks import vote
-from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL
+from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, Target
 from clinicadl.tasks.intervals import Interval, bootstrap
 from clinicadl.tasks.losses import CLASSIFICATION, Loss
 from clinicadl.tasks.metrics import METRICS, by_class, means
@@ -45,7 +45,21 @@ class ClassificationTask:
     selection_threshold: float = 0.0
     """Parts whose balanced accuracy is below have no say about their image."""
 
-    def target(self, label: str | None) -> int:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The column that holds the class."""
+        return (self.label,)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """The loss alone."""
+        return (LOSS,)
+
+    def strata(self, targets: Sequence[Target]) -> list[int]:
+        """Return the nodes themselves."""
+        return [int(node) for node in targets if not isinstance(node, tuple)]
+
+    def target(self, cells: Sequence[str | None]) -> int:
         """Return the node of a class, `NO_LABEL` without a label.
 
         Raises
@@ -53,6 +67,7 @@ class ClassificationTask:
         InvalidDataError
             The class was not there when the nodes were given, or the cell of the table is empty.
         """
+        (label,) = cells
         if label is None:
             return NO_LABEL
         text = label_text(label)
@@ -63,24 +78,22 @@ class ClassificationTask:
             )  # fmt: skip
         return self.codes[text]
 
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return one loss a sample.
+    def losses(self, outputs: Tensor, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return one loss a sample, shape (n,), float32; ``targets`` are nodes.
 
         Parameters
         ----------
         outputs
             Shape (n, classes).
+        images
+            Of no account here.
         targets
             Nodes, shape (n,).
-
-        Returns
-        -------
-        Shape (n,), float32.
         """
-        return self.loss(outputs.float(), targets)
+        return {LOSS: self.loss(outputs.float(), targets)}
 
     def predictions(
-        self, outputs: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]
+        self, outputs: Tensor, images: Tensor, targets: Tensor
     ) -> dict[str, NDArray[Any]]:
         """Return the columns ``true_label``, ``predicted_label``, ``proba0``, ``proba1``, ...
 
@@ -88,6 +101,8 @@ class ClassificationTask:
         ----------
         outputs
             Shape (n, classes); the probabilities are their softmax, in double precision.
+        images
+            Of no account here.
         targets
             Nodes, -1 where unknown, shape (n,).
 
@@ -95,10 +110,10 @@ class ClassificationTask:
         -------
         Each of shape (n,); of classes with the same probability the first is predicted.
         """
-        wide = torch.as_tensor(outputs).detach().cpu().double()
+        wide = outputs.detach().cpu().double()
         probabilities: NDArray[np.float64] = torch.softmax(wide, dim=1).numpy()
         return {
-            TRUE_LABEL: torch.as_tensor(targets).detach().cpu().long().numpy(),
+            TRUE_LABEL: targets.detach().cpu().long().numpy(),
             PREDICTED_LABEL: probabilities.argmax(axis=1),
             **{f"proba{node}": probabilities[:, node] for node in range(self.n_outputs)},
         }
