@@ -128,12 +128,12 @@ def test_accumulated_batches_make_the_update_of_one_large_batch(prepared_once, c
         )
         planned = plan(config)
         training = _training(planned, planned.splits[0], tmp_path / f"{batch_size}")
-        learner, _ = _begin(planned, training)
+        learner, _ = _begin(planned, training, None)
         for module in learner.network.modules():
             if isinstance(module, torch.nn.BatchNorm3d):
                 module.forward = lambda maps: maps
         first = copy.deepcopy(learner.network.state_dict())
-        updates = [update for _, update in loop._epoch(training, learner, 0) if update]
+        updates = [update for _, update in loop._epoch(training, {None: learner}, 0) if update]
         assert updates == list(range(1, len(updates) + 1))
         after.append(learner.network.state_dict())
         assert any(not torch.equal(first[name], after[-1][name]) for name in first)
@@ -355,7 +355,7 @@ def test_first_weights_come_from_the_source_and_so_does_what_it_has_seen(
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"network": {"name": "Conv5_FC3"}}, UsageError, "identical network"),
+        ({"network": {"name": "Conv5_FC3"}}, UsageError, "do not fit this network"),
         ({"transfer": {"transfer_selection_metric": "MCC"}}, MissingInputError, "BA, loss"),
         ({"validation": {"split": [1]}}, MissingInputError, "split 1"),
         ({"transfer": {"transfer_path": "nowhere"}}, MissingInputError, "nowhere"),

@@ -98,4 +98,5 @@ def _line(event: Evaluated, n_epochs: int) -> str:
         for name in shown
     )
     best = f"; best by {', '.join(event.improved)}" if event.improved else ""
-    return f"split {event.split}, epoch {row.epoch} of 0-{n_epochs - 1}: {pairs}{best}"
+    who = f"split {event.split}" + ("" if event.network is None else f", network {event.network}")
+    return f"{who}, epoch {row.epoch} of 0-{n_epochs - 1}: {pairs}{best}"

@@ -26,6 +26,9 @@ class ExperimentConfig(Section):
     network: Annotated[Choice, from_table(NETWORKS, "clinicadl.networks", default="Conv5_FC3")] = (
         setting(Conv5FC3(), "Network", flag="architecture", short="a")
     )
+    multi_network: bool = setting(
+        False, "Train a network for each part, independent of the others", off="single-network"
+    )
     transforms: TransformsConfig = TransformsConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     validation: ValidationConfig = ValidationConfig()

@@ -27,6 +27,11 @@ class Batch(NamedTuple):
     rows: list[int]
     """Rows in the table of samples."""
 
+    def share(self, part: int, n_parts: int) -> Batch:
+        """Return every ``n_parts``-th sample from ``part`` on: one part of each image."""
+        which = slice(part, None, n_parts)
+        return Batch(self.images[which], self.targets[which], self.rows[which])
+
 
 class Loader:
     """A handle on the workers that read a data set; they live until it is let go.

@@ -50,6 +50,9 @@ class PartDataset(Dataset[Sample]):
     augment
         What changes a sample once more, in training: asked for ``(index, epoch)``, the data set
         applies it; asked for ``index``, it does not.
+    one_draw_an_image
+        Whether all parts of an image are changed by one draw, which is then the same whichever
+        other parts there are.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class PartDataset(Dataset[Sample]):
         *,
         are_cut: Sequence[bool] = (False,),
         augment: Augment | None = None,
+        one_draw_an_image: bool = False,
     ) -> None:
         self.files = tuple(tuple(map(tuple, channels)) for channels in files)
         self.targets = tuple(targets)
@@ -68,6 +72,7 @@ class PartDataset(Dataset[Sample]):
         self.transform = transform
         self.are_cut = tuple(are_cut)
         self.augment = augment
+        self.one_draw_an_image = one_draw_an_image
         # A mapping costs no memory of ours, and to make it again costs a small image as much as to
         # read it; the number of mappings of a process is limited by the system.
         self._mapped = lru_cache(MAPPINGS)(tensors.read)
@@ -75,7 +80,11 @@ class PartDataset(Dataset[Sample]):
     def __reduce__(self) -> tuple[object, ...]:
         # A worker that is not a fork maps for itself.
         inputs = (self.files, self.targets, self.parts, self.transform)
-        return partial(PartDataset, are_cut=self.are_cut, augment=self.augment), inputs
+        again = partial(
+            PartDataset, are_cut=self.are_cut, augment=self.augment,
+            one_draw_an_image=self.one_draw_an_image,
+        )  # fmt: skip
+        return again, inputs
 
     def __len__(self) -> int:
         return len(self.files) * len(self.parts)
@@ -89,7 +98,7 @@ class PartDataset(Dataset[Sample]):
         ]
         sample = channels[0] if len(channels) == 1 else torch.cat(channels)
         if self.augment is not None and epoch is not None:
-            sample = self.augment(sample, epoch, index)
+            sample = self.augment(sample, epoch, image if self.one_draw_an_image else index)
         return Sample(sample, self.targets[image], index)
 
     def _cut(self, files: Sequence[Path], part: int, is_cut: bool) -> Tensor:

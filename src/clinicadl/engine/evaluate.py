@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,64 +26,79 @@ class Said(NamedTuple):
     """Rows in the table of samples."""
 
 
+Networks = Mapping[int | None, nn.Module]
+"""Number of a part -> the network that sees it alone; or None -> the one that sees all parts."""
+
+
 def evaluate(
-    network: nn.Module,
+    networks: Networks,
     task: Task,
     batches: Iterable[Batch],
     device: Device,
     *,
     labelled: bool = True,
-) -> Said:
-    """Return what the network, in evaluation mode, says of each sample.
+) -> dict[int | None, Said]:
+    """Return what the networks, in evaluation mode, say of each sample that they see.
 
     Outputs are read batch by batch and let go: images that a network gives back need no memory.
 
     Parameters
     ----------
-    network
-        On the device; its mode is given back afterwards.
+    networks
+        On the device; their modes are given back afterwards.
     task
         What is learnt.
     batches
-        Each sample once.
+        Each sample once; for several networks the parts of these, in their order, image by image.
     device
-        Where the network lies.
+        Where the networks lie.
     labelled
         Whether the targets are labels; without them the losses are not a number, unless the task
         needs no label.
     """
-    was_training = network.training
-    network.eval()
-    found: list[dict[str, NDArray[Any]]] = []
-    rows: list[int] = []
+    were_training = {number: network.training for number, network in networks.items()}
+    found: dict[int | None, list[Said]] = {number: [] for number in networks}
+    for network in networks.values():
+        network.eval()
     with torch.inference_mode():
         for batch in batches:
-            images = device.put(batch.images)
-            targets = batch.targets.to(device.torch_device)
-            outputs = network(images)
-            if labelled or not task.labels:
-                losses = task.losses(outputs, images, targets)
-            else:
-                unknown = torch.full((len(images),), float("nan"))
-                losses = dict.fromkeys(task.loss_names, unknown)
-            found.append(
-                {
-                    **task.predictions(outputs, images, targets),
-                    **{name: value.cpu().numpy() for name, value in losses.items()},
-                }
-            )
-            rows += batch.rows
-    network.train(was_training)
-    return Said({name: np.concatenate([one[name] for one in found]) for name in found[0]}, rows)
+            for place, (number, network) in enumerate(networks.items()):
+                own = batch.share(place, len(networks))
+                found[number].append(_said(network, task, own, device, labelled=labelled))
+    for number, network in networks.items():
+        network.train(were_training[number])
+    return {number: _together(some) for number, some in found.items()}
 
 
-def predictions(said: Said, table: pd.DataFrame, part: str) -> pd.DataFrame:
-    """Return the rows of a table of samples with what the network said of each.
+def _said(network: nn.Module, task: Task, batch: Batch, device: Device, *, labelled: bool) -> Said:
+    images = device.put(batch.images)
+    targets = batch.targets.to(device.torch_device)
+    outputs = network(images)
+    if labelled or not task.labels:
+        losses = task.losses(outputs, images, targets)
+    else:
+        losses = dict.fromkeys(task.loss_names, torch.full((len(images),), float("nan")))
+    columns = {
+        **task.predictions(outputs, images, targets),
+        **{name: value.cpu().numpy() for name, value in losses.items()},
+    }
+    return Said(columns, batch.rows)
+
+
+def _together(some: Sequence[Said]) -> Said:
+    columns = {
+        name: np.concatenate([one.columns[name] for one in some]) for name in some[0].columns
+    }
+    return Said(columns, [row for one in some for row in one.rows])
+
+
+def predictions(said: Mapping[int | None, Said], table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the rows of a table of samples with what was said of each, in the order of the table.
 
     Parameters
     ----------
     said
-        What the network said.
+        What `evaluate` returned.
     table
         The table of samples.
     part
@@ -93,5 +108,8 @@ def predictions(said: Said, table: pd.DataFrame, part: str) -> pd.DataFrame:
     -------
     The identifiers, the part, the task's columns and its losses.
     """
-    ids = table.iloc[said.rows][[sessions.PARTICIPANT, sessions.SESSION, part]]
-    return ids.reset_index(drop=True).assign(**said.columns)
+    everything = _together([*said.values()])
+    order = np.argsort(everything.rows, kind="stable")
+    rows = np.asarray(everything.rows)[order]
+    ids = table.iloc[rows][[sessions.PARTICIPANT, sessions.SESSION, part]].reset_index(drop=True)
+    return ids.assign(**{name: value[order] for name, value in everything.columns.items()})

@@ -32,7 +32,8 @@ class SplitStarted:
     n_batches: int
     """Batches of one epoch."""
     updates_per_epoch: int
-    history: tuple[Row, ...]
+    histories: Mapping[int | None, tuple[Row, ...]]
+    """Number of a network -> its rows so far; the number is None where there is one network."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Evaluated:
     improved: tuple[str, ...]
     """Selection metrics whose best model this is; none inside an epoch."""
     history: tuple[Row, ...]
+    network: int | None = None
+    """Which of several networks."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from torch import Tensor
@@ -16,7 +17,7 @@ from clinicadl.data import order
 from clinicadl.data.batches import Batch, Loader
 from clinicadl.engine import select, state
 from clinicadl.engine.devices import Device
-from clinicadl.engine.evaluate import evaluate, predictions
+from clinicadl.engine.evaluate import Networks, Said, evaluate, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.errors import InvalidDataError
@@ -25,6 +26,7 @@ from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
+from clinicadl.networks.transfer import train_mode
 from clinicadl.tasks.base import LOSS, Target, Task, part_column
 
 CHECKPOINT_SHARE = 0.01
@@ -50,129 +52,228 @@ class Training:
     """All samples of train, then all of validation."""
     targets: Sequence[Target]
     """What the network should say of each."""
-    train: Sequence[int]
-    """Rows that the network is fitted on."""
-    validation: Sequence[int]
-    """Rows that choose its best epoch."""
+    part_names: Sequence[str]
+    """What the parts of each image are called, in the order of the samples of an image."""
+    networks: tuple[int | None, ...]
+    """The parts that have a network of their own; (None,) where one network sees all of them."""
+    train: range
+    """Images that the networks are fitted on, by their place in the table."""
+    validation: range
+    """Images that choose their best epoch."""
 
     @property
     def part(self) -> str:
         """Column of the table that names the part of the image."""
         return part_column(self.mode)
 
+    def purpose(self, what: str, network: int | None) -> str:
+        """Return what a draw for a network is for.
 
-def fit(
-    training: Training, learner: Learner, now: TrainState
-) -> Generator[Event, None, TrainState]:
+        A network that sees one part draws by the name of the part, so that it becomes the same
+        network whichever others are trained beside it.
+        """
+        name = "" if network is None else f"/{self.part_names[network]}"
+        return f"{what}/{self.split}{name}"
+
+    def rows(self, images: Iterable[int], networks: Collection[int | None]) -> list[int]:
+        """Return the samples of some images that some networks see, image by image."""
+        n_parts = len(self.part_names)
+        seen = (
+            range(n_parts) if None in networks else [part for part in networks if part is not None]
+        )
+        return [image * n_parts + part for image in images for part in seen]
+
+
+Learners = Mapping[int | None, Learner]
+"""Number of a network -> what of it changes; the number is None where there is one."""
+States = Mapping[int | None, TrainState]
+
+
+def fit(training: Training, learners: Learners, start: States) -> Generator[Event, None, States]:
     """Train one split from where it stands, yield what happens and return where it then stands.
+
+    Several networks learn from one pass over the images, each as if it were alone.
 
     Whenever the process is killed, what is on disk is a state from which the same bits follow:
     the best models are written after each epoch that improves them, and checkpoints as often as
-    `CHECKPOINT_SHARE` allows. A best model may be newer than the checkpoint: it is found again.
+    `CHECKPOINT_SHARE` allows. A best model may be newer than the checkpoint: it is found again. The
+    checkpoints of several networks may differ by some epochs: those behind catch up alone.
 
     Raises
     ------
     InvalidDataError
-        The loss is not a number any more.
+        A loss is not a number any more.
     """
-    settings = training.config.optimization
-    start = time.perf_counter() - now.elapsed
+    settings, now = training.config.optimization, dict(start)
+    begun = time.perf_counter() - max(state.elapsed for state in now.values())
     next_checkpoint = 0.0
-    while now.epoch < settings.epochs and not now.stopped:
-        rows: list[Row] = []
+    while due := _due(training, now):
+        epoch = now[next(iter(due))].epoch
+        some = {number: learners[number] for number in due}
+        rows: dict[int | None, list[Row]] = {number: [] for number in due}
         last = updates_per_epoch(training)
-        for batch, update in _epoch(training, learner, now.epoch):
-            yield BatchDone(training.split, now.epoch, batch)
+        for batch, update in _epoch(training, some, epoch):
+            yield BatchDone(training.split, epoch, batch)
             is_due = (
                 settings.evaluation_steps and update and update % settings.evaluation_steps == 0
             )
             if is_due and update < last:
-                rows.append(_row(training, learner, now.epoch, update, start))
-                yield Evaluated(training.split, rows[-1], (), (*now.history, *rows))
-        row = _row(training, learner, now.epoch, last, start)
-        now, improved = _advance(training, learner, now, (*rows, row))
+                for number, row in _rows(training, some, epoch, update, begun).items():
+                    rows[number].append(row)
+                    history = (*now[number].history, *rows[number])
+                    yield Evaluated(training.split, row, (), history, number)
+        found = _rows(training, some, epoch, last, begun)
+        improved: dict[int | None, tuple[str, ...]] = {}
+        for number, row in found.items():
+            now[number], improved[number] = _advance(
+                training, number, learners[number], now[number], (*rows[number], row)
+            )
         saving = time.perf_counter()
-        if saving >= next_checkpoint or now.stopped or now.epoch == settings.epochs:
-            _save(training, learner, now)
+        still = _due(training, now)
+        ended = [number for number in due if number not in still]
+        for number in due if saving >= next_checkpoint or not still else ended:
+            _save(training, number, learners[number], now[number])
+        if saving >= next_checkpoint:
             saved = time.perf_counter()
             next_checkpoint = saved + (saved - saving) / CHECKPOINT_SHARE
-        yield Evaluated(training.split, row, improved, now.history)
+        for number, row in found.items():
+            yield Evaluated(training.split, row, improved[number], now[number].history, number)
     return now
 
 
-def _epoch(training: Training, learner: Learner, epoch: int) -> Iterator[tuple[int, int]]:
+def _due(training: Training, now: States) -> list[int | None]:
+    """Return the networks that learn in the next epoch: those that are furthest behind."""
+    n_epochs = training.config.optimization.epochs
+    unfinished = [number for number, one in now.items() if one.epoch < n_epochs and not one.stopped]
+    first = min((now[number].epoch for number in unfinished), default=0)
+    return [number for number in unfinished if now[number].epoch == first]
+
+
+def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[int, int]]:
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
-    batches = in_order(training, epoch)
+    batches = in_order(training, epoch, [*learners])
     steps = training.config.optimization.accumulation_steps
     for number, batch in enumerate(training.loader(batches, epoch)):
         # The last group of an epoch may be smaller: its mean is over what it holds.
         in_group = min(steps, len(batches) - number // steps * steps)
-        learner.network.train()
-        _backward(training, learner, batch, epoch, number, in_group)
         is_update = (number + 1) % steps == 0 or number + 1 == len(batches)
-        if is_update:
-            learner.optimizer.step()
-            learner.optimizer.zero_grad()
+        for place, (network, learner) in enumerate(learners.items()):
+            train_mode(learner.network)
+            own = batch.share(place, len(learners))
+            _backward(training, network, learner, own, Place(epoch, number, in_group))
+            if is_update:
+                learner.optimizer.step()
+                learner.optimizer.zero_grad()
         yield number, number // steps + 1 if is_update else 0
 
 
+class Place(NamedTuple):
+    """Where a batch stands."""
+
+    epoch: int
+    batch: int
+    in_group: int
+    """Batches that make one update together with this one."""
+
+
 def _backward(
-    training: Training, learner: Learner, batch: Batch, epoch: int, number: int, in_group: int
+    training: Training, network: int | None, learner: Learner, batch: Batch, place: Place
 ) -> None:
     seed = training.config.reproducibility.seed
     images = training.device.put(batch.images)
     targets = batch.targets.to(training.device.torch_device)
-    with seeded(seed, f"network/{training.split}", epoch, number):
+    with seeded(seed, training.purpose("network", network), place.epoch, place.batch):
         outputs = learner.network(images)
         loss: Tensor = training.task.losses(outputs, images, targets)[LOSS].mean()
     if not math.isfinite(loss.item()):
+        who = "" if network is None else f", network {network}"
         raise InvalidDataError(
             "The loss is not a number any more",
-            where=f"split {training.split}, epoch {epoch}, batch {number}",
+            where=f"split {training.split}{who}, epoch {place.epoch}, batch {place.batch}",
             found=loss.item(),
             fix="Lower --learning_rate; the last checkpoint is kept",
         )
     # Each backward pass adds to the gradients: dividing makes the update follow their mean.
-    (loss / in_group).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    (loss / place.in_group).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def in_order(training: Training, epoch: int) -> list[list[int]]:
-    """Return the rows of each batch of an epoch."""
+def in_order(
+    training: Training, epoch: int, networks: Sequence[int | None] = (None,)
+) -> list[list[int]]:
+    """Return the rows of each batch of an epoch.
+
+    Where one network sees all parts, these come in one order of their own; where each has its
+    network, images do, with all parts of an image in one batch.
+    """
     config = training.config
-    key = {"seed": config.reproducibility.seed, "epoch": epoch}
-    if config.data.sampler == "weighted":
-        classes = training.task.strata([training.targets[i] for i in training.train])
-        drawn = order.weighted(
-            training.train, classes, purpose=f"weighted order/{training.split}", **key
-        )
-    else:
-        drawn = order.shuffled(training.train, purpose=f"order/{training.split}", **key)
-    return order.in_batches(drawn, config.optimization.batch_size)
+    is_one = None in networks
+    chosen = training.rows(training.train, (None,)) if is_one else [*training.train]
+    drawn = _drawn(training, chosen, epoch, one_a_part=is_one)
+    batches = order.in_batches(drawn, config.optimization.batch_size)
+    return batches if is_one else [training.rows(images, networks) for images in batches]
+
+
+def _drawn(training: Training, chosen: Sequence[int], epoch: int, *, one_a_part: bool) -> list[int]:
+    """Return the order of samples, or of images, in an epoch."""
+    key = {"seed": training.config.reproducibility.seed, "epoch": epoch}
+    if training.config.data.sampler != "weighted":
+        return order.shuffled(chosen, purpose=f"order/{training.split}", **key)
+    per = 1 if one_a_part else len(training.part_names)
+    classes = training.task.strata([training.targets[one * per] for one in chosen])
+    return order.weighted(chosen, classes, purpose=f"weighted order/{training.split}", **key)
 
 
 def updates_per_epoch(training: Training) -> int:
     """Return how often the weights change in an epoch."""
-    settings = training.config.optimization
-    n_batches = -(-len(training.train) // settings.batch_size)
-    return -(-n_batches // settings.accumulation_steps)
+    steps = training.config.optimization.accumulation_steps
+    return -(-n_batches(training) // steps)
 
 
-def _row(training: Training, learner: Learner, epoch: int, update: int, start: float) -> Row:
-    scores = [score(training, learner, rows) for rows in (training.train, training.validation)]
-    return Row(epoch, update, time.perf_counter() - start, *scores)
+def n_batches(training: Training) -> int:
+    """Return the number of batches of an epoch."""
+    per = len(training.part_names) if training.networks == (None,) else 1
+    return -(-len(training.train) * per // training.config.optimization.batch_size)
 
 
-def score(training: Training, learner: Learner, rows: Sequence[int]) -> dict[str, float]:
-    """Return the metrics of some samples, each seen once, the network in evaluation mode."""
-    batches = training.loader(order.in_batches(rows, training.config.optimization.batch_size))
-    said = evaluate(learner.network, training.task, batches, training.device)
-    return training.task.scores(predictions(said, training.table, training.part))
+def _rows(
+    training: Training, learners: Learners, epoch: int, update: int, begun: float
+) -> dict[int | None, Row]:
+    networks = {number: learner.network for number, learner in learners.items()}
+    scores = [score(training, networks, part) for part in (training.train, training.validation)]
+    elapsed = time.perf_counter() - begun
+    return {
+        number: Row(epoch, update, elapsed, *(found[number] for found in scores))
+        for number in networks
+    }
+
+
+def score(
+    training: Training, networks: Networks, images: range
+) -> dict[int | None, dict[str, float]]:
+    """Return the metrics of some images, each seen once, the networks in evaluation mode."""
+    said = says(training, networks, images)
+    return {
+        number: training.task.scores(predictions({number: one}, training.table, training.part))
+        for number, one in said.items()
+    }
+
+
+def says(training: Training, networks: Networks, images: range) -> dict[int | None, Said]:
+    """Return what the networks say of some images, in evaluation mode."""
+    rows = training.rows(images, networks)
+    per = 1 if None in networks else len(networks)
+    batches = order.in_batches(rows, training.config.optimization.batch_size * per)
+    return evaluate(networks, training.task, training.loader(batches), training.device)
 
 
 def _advance(
-    training: Training, learner: Learner, now: TrainState, rows: tuple[Row, ...]
+    training: Training,
+    network: int | None,
+    learner: Learner,
+    now: TrainState,
+    rows: tuple[Row, ...],
 ) -> tuple[TrainState, tuple[str, ...]]:
-    """Return the state after an epoch, with its best models written."""
+    """Return the state of a network after an epoch, with its best models written."""
     settings = training.config.optimization
     scores = rows[-1].validation
     selection, improved = select.update(now.selection, scores)
@@ -187,18 +288,19 @@ def _advance(
         stopping=stopping,
         history=(*now.history, *rows),
     )
-    facts = {"network": training.config.network.model_dump(), "epoch": now.epoch}
-    targets = [names.weights(training.maps, training.split, metric) for metric in improved]
+    facts = {"network": training.config.network.model_dump(mode="json"), "epoch": now.epoch}
+    maps, split = training.maps, training.split
+    targets = [names.weights(maps, split, metric, network) for metric in improved]
     if settings.save_all_models:
-        targets.append(names.epoch_weights(training.maps, training.split, now.epoch))
+        targets.append(names.epoch_weights(maps, split, now.epoch, network))
     tensors = learner.network.state_dict()
     for path in targets:
         weights.write(path, tensors, facts, durable=False)
     return after, improved
 
 
-def _save(training: Training, learner: Learner, now: TrainState) -> None:
+def _save(training: Training, network: int | None, learner: Learner, now: TrainState) -> None:
     # What the checkpoint refers to must be on the disk before it.
     for metric in now.selection.best:
-        flush(names.weights(training.maps, training.split, metric))
-    state.save(names.checkpoint(training.maps, training.split), learner, now)
+        flush(names.weights(training.maps, training.split, metric, network))
+    state.save(names.checkpoint(training.maps, training.split, network), learner, now)

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import nn
 
-from clinicadl.data import order
 from clinicadl.engine import loop, state, transfer
-from clinicadl.engine.evaluate import evaluate, predictions
+from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
 from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
@@ -24,6 +24,7 @@ from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Results
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
+from clinicadl.networks.transfer import freeze
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import Target, Task
 from clinicadl.transforms.pipeline import augmentation, pipeline
@@ -40,33 +41,53 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
         The training diverged, or the checkpoint is damaged.
     """
     training = _training(planned, one, maps)
-    learner, now = _begin(planned, training)
-    settings = planned.config.optimization
+    begun = {number: _begin(planned, training, number) for number in training.networks}
+    learners = {number: learner for number, (learner, _) in begun.items()}
+    now: loop.States = {number: state for number, (_, state) in begun.items()}
     yield SplitStarted(
         maps=maps,
         split=one.number,
-        first_epoch=now.epoch,
-        n_epochs=settings.epochs,
-        n_batches=-(-len(training.train) // settings.batch_size),
+        first_epoch=min(state.epoch for state in now.values()),
+        n_epochs=planned.config.optimization.epochs,
+        n_batches=loop.n_batches(training),
         updates_per_epoch=loop.updates_per_epoch(training),
-        history=now.history,
+        histories={number: state.history for number, state in now.items()},
     )
-    now = yield from loop.fit(training, learner, now)
+    now = yield from loop.fit(training, learners, now)
+    networks = {number: learner.network for number, learner in learners.items()}
     for metric in planned.config.task.selection_metrics:
-        _conclude(training, learner.network, now, metric)
+        _conclude(training, networks, now, metric)
     folder.finish(maps, one.number)
-    yield SplitEnded(one.number, "early stopping" if now.stopped else "last epoch")
+    stopped = all(state.stopped for state in now.values())
+    yield SplitEnded(one.number, "early stopping" if stopped else "last epoch")
 
 
-def first_network(planned: Plan, split: int) -> nn.Module:
-    """Return the network of a split with its first weights, on the CPU."""
+def first_network(planned: Plan, purpose: str, split: int, network: int | None = None) -> nn.Module:
+    """Return a network of a split with its first weights, on the CPU.
+
+    Parameters
+    ----------
+    planned
+        The plan.
+    purpose
+        What its draw is for.
+    split
+        Number of the split.
+    network
+        Number of its part; None where one network sees all parts.
+    """
     seed = planned.config.reproducibility.seed
-    with seeded(seed, f"weights/{split}"):
-        network: nn.Module = planned.config.network.build(
-            planned.input_shape, planned.task.n_outputs
-        )
-    transfer.load(planned.config, split, network)
-    return network
+    with seeded(seed, purpose):
+        built: nn.Module = planned.config.network.build(planned.input_shape, planned.task.n_outputs)
+    transfer.load(planned.config, split, built, network)
+    freeze(built, planned.config.transfer.nb_unfrozen_layer)
+    return built
+
+
+def layers(planned: Plan) -> str:
+    """Return the printout of the layers of each network."""
+    with torch.device("meta"):
+        return str(planned.config.network.build(planned.input_shape, planned.task.n_outputs))
 
 
 def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
@@ -74,11 +95,12 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
     stored, task = planned.stored, planned.task
     of_images = targets_of(task, table)
     transforms, seed = planned.config.transforms, planned.config.reproducibility.seed
+    is_multi = planned.config.multi_network
     dataset = stored.dataset(
-        table, of_images, pipeline(transforms), augment=augmentation(transforms, seed=seed)
-    )
+        table, of_images, pipeline(transforms),
+        augment=augmentation(transforms, seed=seed), one_draw_an_image=is_multi,
+    )  # fmt: skip
     n_parts = len(stored.parts)
-    n_train = len(one.train) * n_parts
     return Training(
         maps=maps,
         split=one.number,
@@ -91,8 +113,10 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
         mode=stored.mode,
         table=stored.samples(table),
         targets=[target for target in of_images for _ in range(n_parts)],
-        train=range(n_train),
-        validation=range(n_train, len(dataset)),
+        part_names=stored.parts.names,
+        networks=tuple(range(n_parts)) if is_multi else (None,),
+        train=range(len(one.train)),
+        validation=range(len(one.train), len(table)),
     )
 
 
@@ -102,13 +126,14 @@ def targets_of(task: Task, table: pd.DataFrame) -> list[Target]:
     return [task.target(one) for one in cells] if task.labels else [task.target(())] * len(table)
 
 
-def _begin(planned: Plan, training: Training) -> tuple[Learner, TrainState]:
+def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learner, TrainState]:
     """Return the learner and where it stands: at the beginning, or at the checkpoint."""
     settings = planned.config.optimization
-    network = planned.device.put_network(first_network(planned, training.split))
+    purpose = training.purpose("weights", number)
+    network = planned.device.put_network(first_network(planned, purpose, training.split, number))
     learning = optimizer(settings, network)
     learner = Learner(network, learning, scheduler(settings, learning))
-    checkpoint = names.checkpoint(training.maps, training.split)
+    checkpoint = names.checkpoint(training.maps, training.split, number)
     if checkpoint.exists():
         return learner, state.load(checkpoint, learner)
     folder.begin(training.maps, training.split)
@@ -117,19 +142,25 @@ def _begin(planned: Plan, training: Training) -> tuple[Learner, TrainState]:
     return learner, TrainState(0, False, Selection(directions), Stopping())
 
 
-def _conclude(training: Training, network: nn.Module, now: TrainState, metric: str) -> None:
+def _conclude(
+    training: Training, networks: Mapping[int | None, nn.Module], now: loop.States, metric: str
+) -> None:
     """Write what the best model by one metric says of train and validation."""
-    path = names.weights(training.maps, training.split, metric)
-    if metric not in now.selection.best:
-        logger.warning(
-            "split %d: %s was never a number, so the last epoch is kept", training.split, metric
-        )
-        facts = {"network": training.config.network.model_dump(), "epoch": now.epoch - 1}
-        weights.write(path, network.state_dict(), facts)
-    network.load_state_dict(weights.read(path).state)
-    for name, rows in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
-        batches = order.in_batches(rows, training.config.optimization.batch_size)
-        said = evaluate(network, training.task, training.loader(batches), training.device)
+    for number, network in networks.items():
+        path = names.weights(training.maps, training.split, metric, number)
+        if metric not in now[number].selection.best:
+            logger.warning(
+                "split %d%s: %s was never a number, so the last epoch is kept",
+                training.split, "" if number is None else f", network {number}", metric,
+            )  # fmt: skip
+            facts = {
+                "network": training.config.network.model_dump(mode="json"),
+                "epoch": now[number].epoch - 1,
+            }
+            weights.write(path, network.state_dict(), facts)
+        network.load_state_dict(weights.read(path).state)
+    for name, images in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
+        said = loop.says(training, networks, images)
         found = predictions(said, training.table, training.part)
         results = Results(
             levels=levels(
@@ -140,7 +171,9 @@ def _conclude(training: Training, network: nn.Module, now: TrainState, metric: s
                 seed=training.config.reproducibility.seed,
             ),
             guard=training.verdict.to_record(),
-            description=describe(name, training.table.iloc[list(rows)], training.caps_of),
+            description=describe(
+                name, training.table.iloc[training.rows(images, (None,))], training.caps_of
+            ),
         )
         folder.write_results(training.maps, training.split, metric, name, results)
 

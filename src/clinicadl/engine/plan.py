@@ -23,10 +23,11 @@ from clinicadl.layouts import caps, files, splits
 from clinicadl.layouts.caps import Extraction
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.layouts.splits import SplitTables
+from clinicadl.networks.transfer import freeze
 from clinicadl.tables import cohorts as cohort_tables
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, Member
-from clinicadl.tasks.base import Task
+from clinicadl.tasks.base import IMAGE, Task
 from clinicadl.tasks.classification import codes_of
 from clinicadl.transforms.pipeline import check_augmentation, output_shape
 
@@ -83,6 +84,7 @@ def plan(config: ExperimentConfig) -> Plan:
     extractions = tuple(
         agreed_extraction(cohorts, name) for name in (data.preprocessing_json, *data.channels)
     )
+    _check_networks(config, extractions[0])
     device = resolve(config.compute.gpu)
     tables = {one: _tables(config, one) for one in cohorts}
     planned = _planned(config, tables)
@@ -236,6 +238,21 @@ def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
             )  # fmt: skip
 
 
+def _check_networks(config: ExperimentConfig, extraction: Extraction) -> None:
+    """Refuse several networks for images that are their own only parts.
+
+    Raises
+    ------
+    UsageError
+        So it is.
+    """
+    if config.multi_network and extraction.mode == IMAGE:
+        raise UsageError(
+            "An image is its own only part: there is nothing to train several networks on",
+            where="--multi_network", fix="Prepare patches, regions or slices, or leave it out",
+        )  # fmt: skip
+
+
 def _check_network(
     config: ExperimentConfig,
     planned: Sequence[SplitPlan],
@@ -248,17 +265,18 @@ def _check_network(
     Raises
     ------
     UsageError
-        The network has another number of axes, or a batch holds one image too small to normalize.
+        The network has another number of axes, or a batch holds one image too small to normalize;
+        or the weights that it should get, or the layers that should learn, are not those it has.
     """
     with torch.device("meta"):
         # Costs no memory and draws nothing.
         network = config.network.build(shape, n_outputs)
         alone = torch.empty(1, *shape)
-    batch_size = config.optimization.batch_size
+    transfer.check(config, network, n_parts)
+    freeze(network, config.transfer.nb_unfrozen_layer)
+    batch_size, per = config.optimization.batch_size, 1 if config.multi_network else n_parts
     lonely = [
-        one.number
-        for one in planned
-        if len(one.train) * n_parts % batch_size == 1 or batch_size == 1
+        one.number for one in planned if len(one.train) * per % batch_size == 1 or batch_size == 1
     ]
     try:
         network.train()(alone)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from torch import nn
 
 from clinicadl.config.predict import PredictConfig
 from clinicadl.data import order
@@ -331,15 +332,11 @@ def _loader(planned: PredictPlan) -> Loader:
 
 def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
     record, stored = planned.maps.record, planned.stored
-    network = record.config.network.build(record.input_shape, planned.task.n_outputs)
-    network.load_state_dict(weights.read(names.weights(planned.maps.path, *model)).state)
+    networks = _networks(planned, model)
     samples = stored.samples(planned.group.table)
-    batches = order.in_batches(range(len(samples)), planned.config.batch_size)
+    batches = order.in_batches(range(len(samples)), planned.config.batch_size * len(networks))
     labelled = planned.config.use_labels
-    said = evaluate(
-        planned.device.put_network(network), planned.task, loader(batches), planned.device,
-        labelled=labelled,
-    )  # fmt: skip
+    said = evaluate(networks, planned.task, loader(batches), planned.device, labelled=labelled)
     found = predictions(said, samples, part_column(stored.mode))
     said_of = levels(
         planned.task,
@@ -355,6 +352,25 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
         said_of = {name: _marked(level, accepted) for name, level in said_of.items()}
         description += f"Accepted leakage: {accepted}\n"
     return Results(said_of, planned.verdict.to_record(), description)
+
+
+def _networks(planned: PredictPlan, model: Model) -> dict[int | None, nn.Module]:
+    """Return the networks of a trained model, with their weights, on the device.
+
+    Raises
+    ------
+    MissingInputError
+        A part has no network.
+    """
+    record, maps = planned.maps.record, planned.maps.path
+    parts = range(len(planned.stored.parts))
+    numbers: list[int | None] = [*parts] if record.config.multi_network else [None]
+    networks: dict[int | None, nn.Module] = {}
+    for number in numbers:
+        network = record.config.network.build(record.input_shape, planned.task.n_outputs)
+        network.load_state_dict(weights.read(names.weights(maps, *model, number)).state)
+        networks[number] = planned.device.put_network(network)
+    return networks
 
 
 def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:

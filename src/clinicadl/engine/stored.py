@@ -75,13 +75,17 @@ class Stored:
         transform: Transform,
         *,
         augment: Augment | None = None,
+        one_draw_an_image: bool = False,
     ) -> PartDataset:
         """Return the samples of a table of sessions: all parts of a session before the next."""
         files = [
             [channel.files[key] for channel in self.channels] for key in sessions.sessions_of(table)
         ]
         are_cut = [channel.are_cut for channel in self.channels]
-        return PartDataset(files, targets, self.parts, transform, are_cut=are_cut, augment=augment)
+        return PartDataset(
+            files, targets, self.parts, transform,
+            are_cut=are_cut, augment=augment, one_draw_an_image=one_draw_an_image,
+        )  # fmt: skip
 
     def samples(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return one row a part of each row of a table of sessions, with the number of the part."""

@@ -14,7 +14,7 @@ from clinicadl.engine.devices import memory
 from clinicadl.engine.events import Observer
 from clinicadl.engine.observers.tensorboard import TensorBoardLog
 from clinicadl.engine.observers.tsv import TsvLog
-from clinicadl.engine.one_split import first_network, train_split
+from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan
 from clinicadl.errors import CannotResumeError, UsageError, listed
 from clinicadl.layouts import files
@@ -64,7 +64,7 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
             {one.name: one.caps for one in planned.cohorts},
             is_multi=planned.config.data.multi_cohort,
         ),
-        layers=str(first_network(planned, config.validation.chosen()[0])),
+        layers=layers(planned),
     )
     _train_splits(planned, maps, config.validation.chosen(), observers)
     return created

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +73,30 @@ def write(
             stored.write(_bytes(tensor).data)
 
 
+class Described(NamedTuple):
+    """What a file of weights says of itself, without its numbers."""
+
+    shapes: dict[str, tuple[int, ...]]
+    """Name -> shape of the tensor."""
+    facts: dict[str, Any]
+
+
+def describe(path: Path) -> Described:
+    """Return the shapes of weights and the facts about them, without reading the weights.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or cannot be read.
+    InvalidDataError
+        It is damaged, or was written by another program.
+    """
+    with _opened(path) as stored:
+        metadata = _metadata(stored, path)
+        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in sorted(stored.keys())}
+    return Described(shapes, json.loads(metadata[FACTS]))
+
+
 def read(path: Path) -> Weights:
     """Return the weights that `write` wrote, on the CPU.
 
@@ -82,10 +107,31 @@ def read(path: Path) -> Weights:
     InvalidDataError
         It is damaged, or was written by another program.
     """
+    with _opened(path) as stored:
+        metadata = _metadata(stored, path)
+        state = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
+    if metadata[CHECKSUM] != str(_checksum(metadata[FACTS], state)):
+        raise InvalidDataError(
+            "The weights are damaged: their checksum is another", where=path,
+            fix="Copy the file again",
+        )  # fmt: skip
+    return Weights(state, json.loads(metadata[FACTS]))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Yield an open file of weights.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or cannot be read.
+    InvalidDataError
+        It is damaged.
+    """
     try:
         with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            state = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
+            yield stored
     except FileNotFoundError as error:
         raise MissingInputError(
             "The weights do not exist", where=path, fix="Check the path"
@@ -97,17 +143,23 @@ def read(path: Path) -> Weights:
             "The weights are damaged, or are no safetensors", where=path, found=error,
             fix="Copy the file again",
         ) from error  # fmt: skip
+
+
+def _metadata(stored: Any, path: Path) -> dict[str, str]:
+    """Return what stands beside the tensors.
+
+    Raises
+    ------
+    InvalidDataError
+        The file was written by another program.
+    """
+    metadata: dict[str, str] = stored.metadata() or {}
     if FACTS not in metadata or CHECKSUM not in metadata:
         raise InvalidDataError(
             "The weights were written by another program", where=path,
             fix="Give weights that ClinicaDL trained",
         )  # fmt: skip
-    if metadata[CHECKSUM] != str(_checksum(metadata[FACTS], state)):
-        raise InvalidDataError(
-            "The weights are damaged: their checksum is another", where=path,
-            fix="Copy the file again",
-        )  # fmt: skip
-    return Weights(state, json.loads(metadata[FACTS]))
+    return metadata
 
 
 def _header(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:

@@ -12,7 +12,7 @@ class TensorBoardLog:
     """Writes scalars named as the metrics; the step is the number of weight updates."""
 
     def __init__(self) -> None:
-        self._writers: dict[str, Any] = {}
+        self._writers: dict[tuple[int | None, str], Any] = {}
         self._per_epoch = 0
 
     def __call__(self, event: Event) -> None:
@@ -20,7 +20,7 @@ class TensorBoardLog:
         if isinstance(event, SplitStarted):
             self._open(event)
         elif isinstance(event, Evaluated):
-            self._write(event.row)
+            self._write(event.row, event.network)
         elif isinstance(event, SplitEnded):
             for writer in self._writers.values():
                 writer.close()
@@ -29,21 +29,22 @@ class TensorBoardLog:
         from tensorboardX import SummaryWriter
 
         self._per_epoch = event.updates_per_epoch
-        for part in names.OWN_GROUPS:
-            folder = names.tensorboard(event.maps, event.split, part)
-            # The writer works in the background: what it had not written when the run was killed is
-            # lost. So a resumed run voids all that is there and says its history again, in a file
-            # of its own (the default name changes once a second only).
-            self._writers[part] = SummaryWriter(
-                str(folder),
-                purge_step=0 if folder.exists() else None,
-                filename_suffix=f".from-epoch-{event.first_epoch}",
-            )
-        for row in event.history:
-            self._write(row)
+        for network, history in event.histories.items():
+            for part in names.OWN_GROUPS:
+                folder = names.tensorboard(event.maps, event.split, part, network)
+                # The writer works in the background: what it had not written when the run was
+                # killed is lost. So a resumed run voids all that is there and says its history
+                # again, in a file of its own (the default name changes once a second only).
+                self._writers[network, part] = SummaryWriter(
+                    str(folder),
+                    purge_step=0 if folder.exists() else None,
+                    filename_suffix=f".from-epoch-{event.first_epoch}",
+                )
+            for row in history:
+                self._write(row, network)
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Row, network: int | None) -> None:
         step = row.epoch * self._per_epoch + row.iteration
         for part, scores in ((names.TRAIN, row.train), (names.VALIDATION, row.validation)):
             for name, value in scores.items():
-                self._writers[part].add_scalar(name, value, step)
+                self._writers[network, part].add_scalar(name, value, step)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from clinicadl.engine.events import Evaluated, Event, SplitStarted, log_columns
+from clinicadl.engine.events import Evaluated, Event, Row, SplitStarted, log_columns
 from clinicadl.layouts.maps import folder
 
 
@@ -18,8 +20,12 @@ class TsvLog:
         """Take note of an event."""
         if isinstance(event, SplitStarted):
             self._start = event
-        if not isinstance(event, SplitStarted | Evaluated) or self._start is None:
-            return
-        rows = [log_columns(row) for row in event.history]
-        if rows:
-            folder.write_training_log(self._start.maps, event.split, pd.DataFrame(rows))
+            for network, history in event.histories.items():
+                self._write(network, history)
+        elif isinstance(event, Evaluated):
+            self._write(event.network, event.history)
+
+    def _write(self, network: int | None, history: Sequence[Row]) -> None:
+        if self._start is not None and history:
+            rows = pd.DataFrame([log_columns(row) for row in history])
+            folder.write_training_log(self._start.maps, self._start.split, rows, network)

@@ -229,9 +229,11 @@ def read_seen(maps: Path) -> pd.DataFrame:
     return pd.read_csv(names.seen(maps), sep="\t", dtype=str, keep_default_na=False)
 
 
-def write_training_log(maps: Path, split: int, rows: pd.DataFrame) -> None:
-    """Write the metrics by epoch, whole."""
-    _write_table(names.training_log(maps, split), rows)
+def write_training_log(
+    maps: Path, split: int, rows: pd.DataFrame, network: int | None = None
+) -> None:
+    """Write the metrics of a network by epoch, whole."""
+    _write_table(names.training_log(maps, split, network), rows)
 
 
 def write_results(maps: Path, split: int, metric: str, name: str, results: Results) -> None:

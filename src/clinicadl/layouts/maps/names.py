@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 TRAIN, VALIDATION = "train", "validation"
 OWN_GROUPS = (TRAIN, VALIDATION)
 """The data groups that every split has: what it was fitted on, and what chose its best models."""
+
+_NETWORK = re.compile(r"network-(\d+)_model\.safetensors")
 
 
 def record(maps: Path) -> Path:
@@ -65,29 +68,31 @@ def unfinished(maps: Path, number: int) -> Path:
     return split(maps, number) / "tmp"
 
 
-def checkpoint(maps: Path, number: int) -> Path:
-    """Return the file from which a split goes on."""
-    return unfinished(maps, number) / "checkpoint.safetensors"
+def checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
+    """Return the file from which a network of a split goes on."""
+    return unfinished(maps, number) / f"{_network(network)}checkpoint.safetensors"
 
 
-def epoch_weights(maps: Path, number: int, epoch: int) -> Path:
+def epoch_weights(maps: Path, number: int, epoch: int, network: int | None = None) -> Path:
     """Return the weights after one epoch, kept on request."""
-    return split(maps, number) / "all_models" / f"model_epoch_{epoch}.safetensors"
+    folder = split(maps, number) / "all_models"
+    return folder / f"{_network(network)}model_epoch_{epoch}.safetensors"
 
 
-def logs(maps: Path, number: int) -> Path:
-    """Return the folder of a split's training logs."""
-    return split(maps, number) / "training_logs"
+def logs(maps: Path, number: int, network: int | None = None) -> Path:
+    """Return the folder of the training logs of a network of a split."""
+    folder = split(maps, number) / "training_logs"
+    return folder if network is None else folder / f"network-{network}"
 
 
-def training_log(maps: Path, number: int) -> Path:
+def training_log(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the table of metrics by epoch."""
-    return logs(maps, number) / "training.tsv"
+    return logs(maps, number, network) / "training.tsv"
 
 
-def tensorboard(maps: Path, number: int, part: str) -> Path:
+def tensorboard(maps: Path, number: int, part: str, network: int | None = None) -> Path:
     """Return the folder of TensorBoard's events of train or validation."""
-    return logs(maps, number) / "tensorboard" / part
+    return logs(maps, number, network) / "tensorboard" / part
 
 
 def best(maps: Path, number: int, metric: str) -> Path:
@@ -95,9 +100,9 @@ def best(maps: Path, number: int, metric: str) -> Path:
     return split(maps, number) / f"best-{metric}"
 
 
-def weights(maps: Path, number: int, metric: str) -> Path:
-    """Return the weights of the best model by one selection metric."""
-    return best(maps, number, metric) / "model.safetensors"
+def weights(maps: Path, number: int, metric: str, network: int | None = None) -> Path:
+    """Return the weights of the best model by one selection metric, or of its n-th network."""
+    return best(maps, number, metric) / f"{_network(network)}model.safetensors"
 
 
 def results(maps: Path, number: int, metric: str, name: str) -> Path:
@@ -137,5 +142,18 @@ def selection_metrics(maps: Path, number: int) -> list[str]:
     return sorted(path.name.removeprefix("best-") for path in folders if path.is_dir())
 
 
+def networks(maps: Path, number: int, metric: str) -> list[int | None]:
+    """Return the numbers of the networks of a best model, in order; None where it has one."""
+    stored = [path.name for path in best(maps, number, metric).glob("*model.safetensors")]
+    if "model.safetensors" in stored:
+        return [None]
+    found = (_NETWORK.fullmatch(name) for name in stored)
+    return [*sorted(int(match[1]) for match in found if match)]
+
+
 def _split(number: int) -> str:
     return f"split-{number}"
+
+
+def _network(number: int | None) -> str:
+    return "" if number is None else f"network-{number}_"

@@ -25,6 +25,8 @@ class Parent(Section):
     selection_metric: str
     train: dict[int, tuple[str, ...]]
     """Participants that its networks were fitted on, by split."""
+    epochs: dict[int, tuple[int, ...]]
+    """Epoch that the weights of each network are of, by split that was trained."""
 
 
 class Record(Section):
