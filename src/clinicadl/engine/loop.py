@@ -137,10 +137,11 @@ def in_order(training: Training, epoch: int) -> list[list[int]]:
     """Return the rows of each batch of an epoch."""
     config = training.config
     key = {"seed": config.reproducibility.seed, "epoch": epoch}
-    if config.data.sampler == "weighted":
+    sampler = config.data.sampler
+    if sampler in order.BY_CLASS:
         classes = [int(training.targets[i]) for i in training.train]
-        drawn = order.weighted(
-            training.train, classes, purpose=f"weighted order/{training.split}", **key
+        drawn = order.BY_CLASS[sampler](
+            training.train, classes, purpose=f"{sampler} order/{training.split}", **key
         )
     else:
         drawn = order.shuffled(training.train, purpose=f"order/{training.split}", **key)
