@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinicadl.config.base import Choice
-from clinicadl.config.mode import ImageMode, PatchMode, RoiMode, SliceMode
-from clinicadl.errors import UsageError, listed
+from clinicadl.config.mode import MODES, ImageMode, PatchMode, RoiMode, SliceMode
+from clinicadl.errors import ClinicaDLError, UsageError, listed
 from clinicadl.layouts import masks as roi_masks
 from clinicadl.layouts.masks import Mask
 
@@ -184,9 +184,39 @@ def of(mode: Choice, shape: Sequence[int], masks: Sequence[Mask] = ()) -> Parts:
     ------
     UsageError
         The mode has no part of such an image.
+    ClinicaDLError
+        The mode, which comes with another package, makes parts that cannot be.
     """
     built: Parts = mode.build(tuple(shape), masks) if masks else mode.build(tuple(shape))
+    if type(mode) not in MODES.values():
+        _refuse_impossible(built, mode)
     return built
+
+
+def _refuse_impossible(built: Parts, mode: Choice) -> None:
+    """Refuse what a mode of another package gets wrong, before it becomes samples of zeros.
+
+    Raises
+    ------
+    ClinicaDLError
+        There is no part, one lies outside of the image, or two cannot be told apart.
+    """
+    bounds = np.array(built.windows, dtype=np.int64).reshape(-1, 2, 3)
+    starts, stops = bounds[:, 0], bounds[:, 1]
+    outside = (starts < 0) | (starts >= built.image_shape[1:]) | (stops <= starts)
+    wrongs = {
+        "there is none": len(built) == 0,
+        "one begins outside of the image, or is empty": bool(outside.any()),
+        "two have the same name": len(set(built.names)) < len(built),
+        "two have the same number": len(set(built.numbers)) < len(built),
+    }
+    for wrong, is_so in wrongs.items():
+        if is_so:
+            raise ClinicaDLError(
+                f"The parts of the mode {mode.name} cannot be: {wrong}", where=mode.builds,
+                found=f"an image of {'x'.join(map(str, built.image_shape[1:]))}",
+                fix="Mend the package that declares the mode",
+            )  # fmt: skip
 
 
 def check_grid(masks: Sequence[Mask], shape: Sequence[int], affine: Affine, where: object) -> None:
