@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -133,13 +134,22 @@ class Parts:
         moved[:3, 3] += moved[:3, :3] @ np.array(self.window(index).start, dtype=np.float64)
         return moved
 
+    @cached_property
+    def _kept(self) -> tuple[Tensor, ...]:
+        """Of each mask: all bits of a float32 voxel inside, none of one outside."""
+        import torch
+
+        return tuple(
+            torch.from_numpy(np.where(one.voxels, -1, 0).astype(np.int32)) for one in self.masks
+        )
+
     def cut(self, image: Tensor, index: int) -> Tensor:
         """Return a part of an image, a view where nothing has to be changed.
 
         Parameters
         ----------
         image
-            Shape `image_shape`; only what lies in the window is read.
+            Shape `image_shape`, float32; only what lies in the window is read.
         index
             Of the part.
 
@@ -147,14 +157,13 @@ class Parts:
         -------
         Shape ``shapes[index]``. What lies outside of the image or of the mask is 0.
         """
-        import torch
-
         start, stop = self.windows[index]
         x, y, z = (slice(*ends) for ends in zip(start, stop, strict=True))
         part = image[:, x, y, z]
         if self.masks:
-            inside = torch.from_numpy(self.masks[index].voxels)
-            part = torch.where(inside, part, torch.zeros((), dtype=part.dtype))
+            kept = self._kept[index]
+            # A tenth of the time of torch.where, and 0 even where the image is no number.
+            part = part.view(kept.dtype).bitwise_and(kept).view(part.dtype)
         if self.uncropped:
             whole = image.new_zeros(image.shape)
             whole[:, x, y, z] = part
