@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from clinicadl.cli.options import Command, options_of, parameter
 from clinicadl.cli.options import given as said
-from clinicadl.config.base import places
+from clinicadl.config import base
+from clinicadl.config.base import Choice, places, setting
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.mode import MODES_GROUP
+from clinicadl.config.prepare import PrepareConfig
 
 POSITIONAL = ("caps_directory", "preprocessing_json", "tsv_directory")
 IN_FILES_ONLY = {"label_code"}
@@ -138,3 +141,23 @@ def test_no_two_settings_share_a_flag():
     for flag, name in named:
         owners.setdefault(flag, set()).add(name)
     assert {flag: names for flag, names in owners.items() if len(names) > 1} == {}
+
+
+@pytest.mark.parametrize(("row", "shown"), [("patch", "default: 50"), ("cube", "default: 8")])
+def test_settings_of_one_name_are_those_of_the_row_that_was_chosen(monkeypatch, row, shown):
+    class Cube(Choice):
+        name: str = "cube"
+        patch_size: int = setting(8, "Edge of a cube of another package")
+
+    rows = {MODES_GROUP: {"cube": Cube}}
+    monkeypatch.setattr(base, "_declared", lambda group: rows.get(group, {}))
+
+    @click.command("example", cls=Command)
+    @options_of(PrepareConfig, rows={"mode": row})
+    def command(**flags): ...
+
+    text = CliRunner().invoke(command, ["--help"]).output
+    assert text.count("--patch-size") == 1
+    assert shown in text.partition("--patch-size")[2].partition("--")[0]
+    assert ("--stride-size" in text) == (row == "patch")
+    assert "--roi-list" not in text

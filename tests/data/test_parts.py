@@ -183,6 +183,20 @@ def test_what_is_no_number_outside_of_a_mask_stays_there():
         assert part.nan_to_num(0).count_nonzero() == 6
 
 
+def test_a_region_keeps_every_bit_inside_of_its_mask_and_none_outside():
+    """Numbers that are none, signed zeros and the smallest ones too."""
+    bits = generator(0, "bits").integers(0, 2**32, (1, 6, 7, 8), dtype=np.uint32)
+    bits[0, 1, 1, :4] = 0x80000000, 1, 0x7FC00123, 0xFF800001
+    inside = generator(0, "inside").random((6, 7, 8)) < 0.5
+    inside[1, 1, :4] = True
+    inside[[0, -1]] = True
+    for uncropped in (False, True):
+        settings = RoiMode(roi_list=["a"], uncropped_roi=uncropped)
+        found = parts.of(settings, (1, 6, 7, 8), [mask_of(inside)])
+        part = found.cut(torch.from_numpy(bits.view(np.float32)), 0)
+        np.testing.assert_array_equal(part.numpy().view(np.uint32), np.where(inside, bits, 0))
+
+
 def test_without_a_list_there_are_two_boxes_around_the_hippocampi():
     voxels = volume(CROPPED)
     found = parts.of(RoiMode(), (1, *CROPPED))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,8 @@ from torch.nn import functional as F
 
 from clinicadl import resume, train
 from clinicadl.config.optimization import OptimizationConfig
+from clinicadl.data import order
+from clinicadl.engine import loop
 from clinicadl.engine.events import BatchDone, Evaluated, SplitEnded, SplitStarted
 from clinicadl.engine.optimizers import OPTIMIZERS, optimizer, scheduler
 from clinicadl.errors import (
@@ -184,16 +188,58 @@ def test_the_weights_of_every_epoch_are_kept_on_request(prepared_once, config_of
     assert kept == [f"model_epoch_{epoch}.safetensors" for epoch in range(3)]
 
 
-def test_the_weighted_sampler_changes_the_order_and_not_the_evaluation(
-    prepared_once, config_of, trained_once, tmp_path
+@pytest.mark.parametrize("sampler", order.BY_CLASS)
+def test_a_sampler_by_class_changes_the_order_and_not_the_evaluation(
+    prepared_once, config_of, trained_once, tmp_path, sampler
 ):
-    train(config_of(prepared_once, data={"sampler": "weighted"}), tmp_path / "maps")
+    train(config_of(prepared_once, data={"sampler": sampler}), tmp_path / "maps")
     ours, theirs = weights_of(tmp_path / "maps"), weights_of(trained_once)
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
-    said = pd.read_csv(
-        tmp_path / "maps/split-0/best-loss/train/train_image_level_prediction.tsv", sep="\t"
-    )
-    assert not said.duplicated(["participant_id", "session_id"]).any()
+    for group in ("train", "validation"):
+        table = f"split-0/best-loss/{group}/{group}_image_level_prediction.tsv"
+        ids = ["participant_id", "session_id"]
+        said, expected = (
+            pd.read_csv(maps / table, sep="\t")[ids].to_numpy().tolist()
+            for maps in (tmp_path / "maps", trained_once)
+        )
+        assert said == expected
+
+
+@pytest.mark.parametrize("n_parts", [1, 4])
+def test_a_balanced_epoch_passes_every_class_equally_often_part_by_part(
+    prepared_once, config_of, monkeypatch, tmp_path, n_parts
+):
+    """AD becomes rare: each of its samples, a part of an image, then comes several times."""
+    seen = []
+    in_order = loop.in_order
+
+    def heard(training, epoch):
+        seen.append((training, in_order(training, epoch)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(loop, "in_order", heard)
+    tables = shutil.copytree(prepared_once / "split/2_fold/split-0", tmp_path / "tables")
+    table = pd.read_csv(tables / "train.tsv", sep="\t")
+    rare = table[table["diagnosis"] == "AD"].index[2:]
+    table.drop(index=rare).to_csv(tables / "train.tsv", sep="\t", index=False)
+    data = {"sampler": "balanced", "tsv_directory": tables}
+    if n_parts > 1:
+        data["preprocessing_json"] = str(tmp_path / "slices.json")
+        content = json.loads((prepared_once / "tensor_extraction/tiny.json").read_text())
+        slices = {"mode": "slice", "slice_mode": "single", "discarded_slices": [7, 7]}
+        (tmp_path / "slices.json").write_text(json.dumps(content | slices))
+    config = config_of(prepared_once, data=data, validation={"n_splits": 0, "split": []})
+    train(config, tmp_path / "maps")
+    assert len(seen) == 3
+    for training, batches in seen:
+        rows = [row for batch in batches for row in batch]
+        of_classes = Counter(training.targets[row] for row in rows)
+        assert len(rows) == len(training.train) == n_parts * (len(table) - len(rare))
+        assert abs(of_classes[0] - of_classes[1]) <= 1
+        n_draws = Counter(rows)
+        for label, least in ((0, 2), (1, 0)):
+            counts = [n_draws[i] for i in training.train if training.targets[i] == label]
+            assert least <= min(counts) <= max(counts) <= min(counts) + 1
 
 
 def test_a_loss_that_is_no_number_ends_the_split_and_keeps_the_checkpoint(

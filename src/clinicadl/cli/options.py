@@ -100,7 +100,11 @@ class Names(click.Choice[str]):
 
 
 def options_of(
-    model: type[Section], *, arguments: tuple[str, ...] = (), without: tuple[str, ...] = ()
+    model: type[Section],
+    *,
+    arguments: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+    rows: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that adds an option for each setting, and positional arguments for some.
 
@@ -112,9 +116,11 @@ def options_of(
         Names of the settings that are positional, in their order.
     without
         Names of the settings that the command decides itself.
+    rows
+        Setting -> the only row of its table that has options here (default: every row has).
     """
     by_name: dict[str, list[Place]] = {}
-    for place in places(model):
+    for place in places(model, rows=rows):
         by_name.setdefault(parameter(place), []).append(place)
 
     def decorate(function: F) -> F:

@@ -56,8 +56,6 @@ def __getattr__(name: str) -> click.Command:
 
 
 def _command(name: str) -> click.Command:
-    own = set(_ROWS[name].model_fields)
-    others = {field for row in _ROWS.values() for field in row.model_fields} - own
     whole = ("save_features",) if name == "image" else ()
 
     @click.command(name, cls=Command, help=_HELP if whole else _HELP + _PARTS_HELP)
@@ -68,7 +66,8 @@ def _command(name: str) -> click.Command:
     @options_of(
         PrepareConfig,
         arguments=("caps_directory", "preprocessing"),
-        without=("mode", *whole, *others),
+        without=("mode", *whole),
+        rows={"mode": name},
     )
     def command(dry_run: bool, **flags: Any) -> None:
         settings = given(flags)

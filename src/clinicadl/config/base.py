@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from clinicadl.config.names import nearest
+from clinicadl.errors import UsageError
 
 
 class Section(BaseModel):
@@ -81,8 +82,16 @@ class Table:
     """Row that is meant where parameters are given without a name."""
 
     def all_rows(self) -> dict[str, type[Choice]]:
-        """Return our rows and those that other packages declare as entry points."""
-        return {**_declared(self.group), **self.rows}
+        """Return our rows, and behind them those that other packages declare as entry points.
+
+        A name that we have is ours.
+
+        Raises
+        ------
+        UsageError
+            What a package declares cannot be loaded, or is no such row.
+        """
+        return {**self.rows, **_declared(self.group), **self.rows}
 
     def row(self, value: Any) -> Choice:
         """Return the row that a name, a mapping with a name, or a row stands for.
@@ -147,7 +156,33 @@ def from_table(
 
 @cache
 def _declared(group: str) -> dict[str, type[Choice]]:
-    return {point.name: point.load() for point in entry_points(group=group)}
+    return {point.name: _loaded(point) for point in entry_points(group=group)}
+
+
+def _loaded(point: EntryPoint) -> type[Choice]:
+    """Return the row that an entry point leads to.
+
+    Raises
+    ------
+    UsageError
+        There is none; the package is named.
+    """
+    package = f" {point.dist.name}" if point.dist else ""
+    where = f"{point.group}: {point.name} = {point.value}"
+    try:
+        row: type[Choice] = point.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"What the package{package} declares cannot be loaded", where=where, found=error,
+            fix="Mend the package, or uninstall it",
+        ) from error  # fmt: skip
+    is_row = isinstance(row, type) and issubclass(row, Choice)
+    if not is_row or row.model_fields["name"].default != point.name:
+        raise UsageError(
+            f"What the package{package} declares is no row of the table", where=where, found=row,
+            fix=f"Declare a subclass of Choice whose name is {point.name} by default",
+        )  # fmt: skip
+    return row
 
 
 class Place(NamedTuple):
@@ -169,14 +204,27 @@ class Place(NamedTuple):
         return shown.get(name) if isinstance(shown, dict) else None
 
 
-def places(model: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[Place]:
-    """Yield every setting of a configuration, those of its sections and of every row included."""
+def places(
+    model: type[Section], prefix: tuple[str, ...] = (), *, rows: Mapping[str, str] | None = None
+) -> Iterator[Place]:
+    """Yield every setting of a configuration, those of its sections and of every row included.
+
+    Parameters
+    ----------
+    model
+        The configuration.
+    prefix
+        Sections that it is in.
+    rows
+        Field -> the only row of its table whose settings count.
+    """
     for name, field in model.model_fields.items():
         path = (*prefix, name)
         table = next((item for item in field.metadata if isinstance(item, Table)), None)
         if table is not None:
             yield Place((*path, "name"), field, table)
-            for row in table.all_rows().values():
+            chosen = (rows or {}).get(name)
+            for row in [table.all_rows()[chosen]] if chosen else table.all_rows().values():
                 for place in places(row, path):
                     if place.path != (*path, "name"):
                         yield place

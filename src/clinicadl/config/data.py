@@ -42,6 +42,8 @@ class DataConfig(Section):
     valid_longitudinal: bool = setting(
         False, "Validate on every session instead of the first", off="valid-baseline"
     )
-    sampler: Literal["random", "weighted"] = setting(
-        "random", "Order of training: each sample once, or drawn by inverse class frequency"
+    sampler: Literal["random", "weighted", "balanced"] = setting(
+        "random",
+        "Order of training: each sample once, drawn by inverse class frequency, or every class "
+        "equally often",
     )

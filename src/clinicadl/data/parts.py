@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinicadl.config.base import Choice
-from clinicadl.config.mode import ImageMode, PatchMode, RoiMode, SliceMode
-from clinicadl.errors import UsageError, listed
+from clinicadl.config.mode import MODES, ImageMode, PatchMode, RoiMode, SliceMode
+from clinicadl.errors import ClinicaDLError, UsageError, listed
 from clinicadl.layouts import masks as roi_masks
 from clinicadl.layouts.masks import Mask
 
@@ -133,13 +134,22 @@ class Parts:
         moved[:3, 3] += moved[:3, :3] @ np.array(self.window(index).start, dtype=np.float64)
         return moved
 
+    @cached_property
+    def _kept(self) -> tuple[Tensor, ...]:
+        """Of each mask: all bits of a float32 voxel inside, none of one outside."""
+        import torch
+
+        return tuple(
+            torch.from_numpy(np.where(one.voxels, -1, 0).astype(np.int32)) for one in self.masks
+        )
+
     def cut(self, image: Tensor, index: int) -> Tensor:
         """Return a part of an image, a view where nothing has to be changed.
 
         Parameters
         ----------
         image
-            Shape `image_shape`; only what lies in the window is read.
+            Shape `image_shape`, float32; only what lies in the window is read.
         index
             Of the part.
 
@@ -147,14 +157,13 @@ class Parts:
         -------
         Shape ``shapes[index]``. What lies outside of the image or of the mask is 0.
         """
-        import torch
-
         start, stop = self.windows[index]
         x, y, z = (slice(*ends) for ends in zip(start, stop, strict=True))
         part = image[:, x, y, z]
         if self.masks:
-            inside = torch.from_numpy(self.masks[index].voxels)
-            part = torch.where(inside, part, torch.zeros((), dtype=part.dtype))
+            kept = self._kept[index]
+            # A tenth of the time of torch.where, and 0 even where the image is no number.
+            part = part.view(kept.dtype).bitwise_and(kept).view(part.dtype)
         if self.uncropped:
             whole = image.new_zeros(image.shape)
             whole[:, x, y, z] = part
@@ -184,9 +193,39 @@ def of(mode: Choice, shape: Sequence[int], masks: Sequence[Mask] = ()) -> Parts:
     ------
     UsageError
         The mode has no part of such an image.
+    ClinicaDLError
+        The mode, which comes with another package, makes parts that cannot be.
     """
     built: Parts = mode.build(tuple(shape), masks) if masks else mode.build(tuple(shape))
+    if type(mode) not in MODES.values():
+        _refuse_impossible(built, mode)
     return built
+
+
+def _refuse_impossible(built: Parts, mode: Choice) -> None:
+    """Refuse what a mode of another package gets wrong, before it becomes samples of zeros.
+
+    Raises
+    ------
+    ClinicaDLError
+        There is no part, one lies outside of the image, or two cannot be told apart.
+    """
+    bounds = np.array(built.windows, dtype=np.int64).reshape(-1, 2, 3)
+    starts, stops = bounds[:, 0], bounds[:, 1]
+    outside = (starts < 0) | (starts >= built.image_shape[1:]) | (stops <= starts)
+    wrongs = {
+        "there is none": len(built) == 0,
+        "one begins outside of the image, or is empty": bool(outside.any()),
+        "two have the same name": len(set(built.names)) < len(built),
+        "two have the same number": len(set(built.numbers)) < len(built),
+    }
+    for wrong, is_so in wrongs.items():
+        if is_so:
+            raise ClinicaDLError(
+                f"The parts of the mode {mode.name} cannot be: {wrong}", where=mode.builds,
+                found=f"an image of {'x'.join(map(str, built.image_shape[1:]))}",
+                fix="Mend the package that declares the mode",
+            )  # fmt: skip
 
 
 def check_grid(masks: Sequence[Mask], shape: Sequence[int], affine: Affine, where: object) -> None:

@@ -216,11 +216,13 @@ def in_order(
 def _drawn(training: Training, chosen: Sequence[int], epoch: int, *, one_a_part: bool) -> list[int]:
     """Return the order of samples, or of images, in an epoch."""
     key = {"seed": training.config.reproducibility.seed, "epoch": epoch}
-    if training.config.data.sampler != "weighted":
+    sampler = training.config.data.sampler
+    if sampler not in order.BY_CLASS:
         return order.shuffled(chosen, purpose=f"order/{training.split}", **key)
     per = 1 if one_a_part else len(training.part_names)
     classes = training.task.strata([training.targets[one * per] for one in chosen])
-    return order.weighted(chosen, classes, purpose=f"weighted order/{training.split}", **key)
+    purpose = f"{sampler} order/{training.split}"
+    return order.BY_CLASS[sampler](chosen, classes, purpose=purpose, **key)
 
 
 def updates_per_epoch(training: Training) -> int:

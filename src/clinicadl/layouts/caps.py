@@ -566,7 +566,7 @@ def mode_settings(extraction: Extraction) -> Choice:
     if extraction.mode not in rows:
         raise InvalidDataError(
             "The mode is not known", where=extraction.path, found=extraction.mode,
-            fix=f"Known: {listed(rows)}",
+            fix=f"Known: {listed(rows)}; another one comes with the package that declares it",
         )  # fmt: skip
     if isinstance(content.get("discarded_slices"), int):
         content["discarded_slices"] = [content["discarded_slices"]] * 2
