@@ -116,6 +116,18 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 
+def kind_of(exit_code: int | None) -> type[ClinicaDLError]:
+    """Return the error that ends a command with this exit code.
+
+    Examples
+    --------
+    >>> kind_of(73).__name__, kind_of(-9).__name__
+    ('OutputError', 'ClinicaDLError')
+    """
+    kinds = ClinicaDLError.__subclasses__()
+    return next((kind for kind in kinds if kind.exit_code == exit_code), ClinicaDLError)
+
+
 def listed(names: Iterable[object], *, most: int = 10) -> str:
     """Return the first names of a collection, in one line, with the rest counted.
 

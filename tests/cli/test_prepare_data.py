@@ -259,6 +259,8 @@ def test_part_tensors_are_written_and_counted(caps, invoke, mode, words, n):
         ("roi", ("--roi_list", "side", "-ct", "T"), 66, "Known there: corner"),
         ("patch", ("--shard", "1/2"), 2, "needs --extract_json"),
         ("patch", ("--shard", "3/2", "-ej", "a"), 2, "--shard"),
+        ("patch", ("--submit", "local", "--n_shards", "2"), 2, "--submit needs --extract_json"),
+        ("patch", ("--submit", "sge"), 2, "is not one of"),
         ("patch", ("--participant_label", "X"), 66, "sub-X"),
         ("cube", (), 2, "nearest"),
     ],

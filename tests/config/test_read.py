@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from clinicadl.config.base import places
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.names import nearest
-from clinicadl.config.read import experiment, json_schema, to_toml
+from clinicadl.config.read import experiment, json_schema, to_toml, words
+from clinicadl.config.tables import KFoldConfig
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 
 DATA = {"caps_directory": "caps", "preprocessing_json": "x", "tsv_directory": "tables"}
@@ -137,3 +138,34 @@ def test_every_setting_says_what_it_means():
 def test_the_nearest_name_is_found(typed, meant):
     names = {place.path[-1] for place in places(ExperimentConfig)}
     assert nearest(typed, names)[0] == meant
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, ["a.tsv"]),
+        ({"n_splits": 3, "seed": 5}, ["a.tsv", "--n_splits", "3", "--seed", "5"]),
+        ({"ignore_demographics": True}, ["a.tsv", "--ignore_demographics"]),
+        ({"around": ("b", "c d")}, ["a.tsv", "--around", "b", "c d"]),
+        ({"merged_tsv": "-b.tsv"}, ["a.tsv", "--merged_tsv=-b.tsv"]),
+    ],
+)
+def test_settings_become_the_words_that_give_them(said, expected):
+    assert words(KFoldConfig(data_tsv="a.tsv", **said), arguments=["data_tsv"]) == expected
+
+
+def test_the_words_of_sections_and_of_chosen_rows_are_among_them():
+    config = experiment(
+        {
+            "data": DATA,
+            "optimization": {"learning_rate": 1e-5},
+            "network": {"name": "Conv4_FC3", "dropout": 0.25},
+            "transforms": {"normalize": False},
+        }
+    )
+    found = words(config, arguments=["caps_directory", "preprocessing_json", "tsv_directory"])
+    assert found[:3] == [str(DATA[name]) for name in DATA]
+    assert sorted(found[3:]) == sorted(
+        ["--architecture", "Conv4_FC3", "--dropout", "0.25", "--learning_rate", "1e-05",
+         "--unnormalize"]
+    )  # fmt: skip

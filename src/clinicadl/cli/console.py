@@ -38,12 +38,12 @@ class _Once:
         return is_new
 
 
-def progress(items: Iterable[T], *, total: int, what: str) -> Iterator[T]:
+def progress(items: Iterable[T], *, total: int, what: str, unit: str = "image") -> Iterator[T]:
     """Yield the items behind a bar on a terminal, behind about ten plain lines elsewhere."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=what, unit="image")
+        yield from tqdm(items, total=total, desc=what, unit=unit)
         return
     step = max(1, total // 10)
     for number, item in enumerate(items, start=1):

@@ -91,6 +91,9 @@ def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
     if dry_run:
         _show(planned)
         return
+    if planned.config.jobs.submit is not None:
+        _submit(planned)
+        return
     n_written = n_kept = 0
     try:
         with closing(run(planned)) as outcomes:
@@ -106,9 +109,40 @@ def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
             click.echo(f"extraction JSON: {planned.extraction}")
 
 
+def _submit(planned: Any) -> None:
+    from contextlib import closing
+
+    from clinicadl.cli.console import progress
+    from clinicadl.data import shards
+    from clinicadl.errors import listed
+
+    config, extraction = planned.config, planned.extraction
+    submitted = shards.submit(config, extraction)
+    click.echo(f"{len(submitted.ids)} jobs: {listed(submitted.ids)}")
+    click.echo(f"logs: {submitted.folder}")
+    if config.jobs.submit == "slurm":
+        click.echo(f"state: {submitted.state_command}")
+        click.echo(
+            "when they are over: the same command without --submit and --n_shards makes what is "
+            "missing and says what cannot be used"
+        )
+        return
+    work = shards.finish(submitted, config, extraction, len(planned.jobs))
+    try:
+        with closing(work) as ended:
+            for _ in progress(ended, total=len(submitted.ids), what="prepare-data", unit="job"):
+                pass
+    finally:
+        if extraction.exists():
+            click.echo(f"extraction JSON: {extraction}")
+
+
 def _show(planned: Any) -> None:
+    import shlex
+
     from clinicadl.config.read import to_toml
     from clinicadl.data.prepare import is_prepared
+    from clinicadl.data.shards import commands
 
     click.echo(to_toml(planned.config))
     for job in planned.jobs:
@@ -121,3 +155,6 @@ def _show(planned: Any) -> None:
             click.echo(f"# would write: {what}")
     there = " (there already)" if planned.extraction.exists() else ""
     click.echo(f"# would write: {planned.extraction}{there}")
+    if planned.config.jobs.submit is not None:
+        for words in commands(planned.config):
+            click.echo(f"# would submit: {shlex.join(words)}")

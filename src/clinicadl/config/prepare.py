@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import field_validator, model_validator
 
 from clinicadl.config.base import Choice, Section, from_table, setting
+from clinicadl.config.jobs import JobsConfig
 from clinicadl.config.mode import MODES, MODES_GROUP, ImageMode, RoiMode
 from clinicadl.config.preprocessing import PREPROCESSINGS
 
@@ -40,6 +41,10 @@ class PrepareConfig(Section):
         "needs --extract_json",
         pattern=r"^[0-9]{1,6}/[0-9]{1,6}$",
     )
+    jobs: JobsConfig = JobsConfig()
+    n_shards: int | None = setting(
+        None, "Number of jobs of --submit, each with its shard of the sessions", ge=1, le=999_999
+    )
     extract_json: str | None = setting(
         None, "Name of the extraction JSON (default: extract_<unix seconds>.json)", short="ej"
     )
@@ -56,8 +61,14 @@ class PrepareConfig(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> PrepareConfig:
-        if self.shard is not None and self.extract_json is None:
-            raise ValueError("all shards must write the same JSON: --shard needs --extract_json")
+        submitted = self.jobs.submit is not None
+        if submitted != (self.n_shards is not None):
+            raise ValueError("--submit and --n_shards need each other")
+        if submitted and self.shard is not None:
+            raise ValueError("each job of --submit gets a --shard of its own")
+        if (submitted or self.shard is not None) and self.extract_json is None:
+            said = "--submit" if submitted else "--shard"
+            raise ValueError(f"all shards must write the same JSON: {said} needs --extract_json")
         if self.save_features and isinstance(self.mode, ImageMode):
             raise ValueError("--save_features means parts, and an image is stored whole")
         if self.save_features and isinstance(self.mode, RoiMode) and not self.mode.roi_list:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from clinicadl.config.base import Place, Section, places
+from clinicadl.config.base import Choice, Place, Section, Table, places
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.names import nearest
 from clinicadl.errors import (
@@ -89,19 +89,60 @@ def command_line(command: str, config: Section, *, arguments: Sequence[str]) -> 
     arguments
         Names of the settings that are positional.
     """
-    words = ["clinicadl", *command.split(), *(str(getattr(config, name)) for name in arguments)]
-    for place in places(type(config)):
-        (name,) = place.path
-        value = getattr(config, name)
-        if name in arguments or value == place.field.get_default():
-            continue
-        flag = place.flag if value is not False else place.said("off") or f"no-{place.flag}"
-        values = value if isinstance(value, tuple) else () if isinstance(value, bool) else (value,)
-        words += [
-            f"--{flag}",
-            *(f"{one:g}" if isinstance(one, float) else str(one) for one in values),
-        ]
-    return shlex.join(words)
+    return shlex.join(["clinicadl", *command.split(), *words(config, arguments=arguments)])
+
+
+def words(config: Section, *, arguments: Sequence[str]) -> list[str]:
+    """Return the words behind a command that these settings stand for, without the defaults.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    arguments
+        Names of the settings that are positional; they come first. Of a row of a table, this is its
+        name: its own settings are options.
+
+    Examples
+    --------
+    >>> from clinicadl.config.tables import KFoldConfig
+    >>> words(KFoldConfig(data_tsv="train.tsv", n_splits=3), arguments=["data_tsv"])
+    ['train.tsv', '--n_splits', '3']
+    """
+    positional: dict[str, str] = {}
+    options: list[str] = []
+    for place, value in _values(config):
+        field = place.path[-2] if place.table else place.path[-1]
+        default = place.field.get_default()
+        if field in arguments:
+            positional[field] = str(value)
+        elif value != (default.name if place.table else default):
+            options += _option(place, value)
+    return [*(positional[name] for name in arguments), *options]
+
+
+def _values(config: Section, prefix: tuple[str, ...] = ()) -> Iterator[tuple[Place, Any]]:
+    """Yield each setting with its value, those of sections and of chosen rows included."""
+    for name, field in type(config).model_fields.items():
+        value, path = getattr(config, name), (*prefix, name)
+        if isinstance(value, Choice):
+            table = next((item for item in field.metadata if isinstance(item, Table)), None)
+            yield Place((*path, "name"), field, table), value.name
+            yield from (found for found in _values(value, path) if found[0].path != (*path, "name"))
+        elif isinstance(value, Section):
+            yield from _values(value, path)
+        else:
+            yield Place(path, field, None), value
+
+
+def _option(place: Place, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{place.flag if value else place.said('off') or f'no-{place.flag}'}"]
+    texts = [str(one) for one in (value if isinstance(value, tuple) else (value,))]
+    if any(text.startswith("-") for text in texts):
+        # Such a word by itself would be taken for a flag.
+        return [f"--{place.flag}={text}" for text in texts]
+    return [f"--{place.flag}", *texts]
 
 
 def json_schema() -> str:
@@ -195,7 +236,10 @@ def _short(value: object) -> str | None:
     return text if len(text) <= 80 else None
 
 
-def _flag(model: type[Section], path: tuple[str, ...]) -> str:
+def _flag(model: type[Section], path: tuple[str, ...]) -> str | None:
+    if not path:
+        # A rule between settings is broken, and the rule names them.
+        return None
     for place in places(model):
         if place.path == path or place.path[:-1] == path:
             return f"--{place.flag}"

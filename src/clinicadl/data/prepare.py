@@ -15,7 +15,7 @@ import pandas as pd
 from clinicadl.config.base import Choice
 from clinicadl.config.mode import ImageMode, RoiMode
 from clinicadl.config.prepare import PrepareConfig
-from clinicadl.data import origin, parts, tensors
+from clinicadl.data import origin, parts, shards, tensors
 from clinicadl.data.origin import Origin, StoredPart
 from clinicadl.data.parts import Affine, Parts
 from clinicadl.errors import (
@@ -100,7 +100,7 @@ def prepare_data(config: PrepareConfig) -> Path:
 
     Returns
     -------
-    The extraction JSON.
+    The extraction JSON; where Slurm does the work, it is there when the first of the jobs is done.
 
     Raises
     ------
@@ -116,8 +116,15 @@ def prepare_data(config: PrepareConfig) -> Path:
         The JSON exists and says something else, or the CAPS cannot be written.
     """
     planned = plan(config)
-    for _ in run(planned):
-        pass
+    if config.jobs.submit is None:
+        for _ in run(planned):
+            pass
+        return planned.extraction
+    submitted = shards.submit(config, planned.extraction)
+    logger.info("jobs %s; logs in %s", listed(submitted.ids), submitted.folder)
+    if config.jobs.submit == "local":
+        for _ in shards.finish(submitted, config, planned.extraction, len(planned.jobs)):
+            pass
     return planned.extraction
 
 
@@ -154,6 +161,8 @@ def plan(config: PrepareConfig) -> PreparePlan:
         for path in (job.target.origin, *planned.tensors_of(job)[-1:]):
             files.refuse_unwritable(path)
         _refuse_taken(job)
+    if config.jobs.submit is not None:
+        shards.refuse(config, extraction, len(jobs))
     return planned
 
 

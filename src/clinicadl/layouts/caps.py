@@ -407,6 +407,11 @@ def failures(extraction: Path, shard: tuple[int, int] | None = None) -> Path:
     return extraction.with_name(f"{extraction.stem}{of_shard}_failed.tsv")
 
 
+def jobs_folder(extraction: Path) -> Path:
+    """Return where jobs have their logs, beside the extraction JSON that they make."""
+    return extraction.with_name(f"{extraction.stem}_jobs")
+
+
 def extraction_content(
     path: Path, preprocessing: Choice, *, mode: str, parts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""How commands are handed to a cluster."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from clinicadl.config.base import Section, setting
+
+
+class JobsConfig(Section):
+    """Commands as jobs."""
+
+    submit: Literal["slurm", "local"] | None = setting(
+        None,
+        "Work in jobs: of Slurm, and return at once; or on this machine, and wait "
+        "(default: neither)",
+    )
+    slurm_option: tuple[str, ...] = setting(
+        (),
+        "KEY=VALUE: what the jobs need, in the words of submitit, such as slurm_partition=cpu, "
+        "timeout_min=60 or mem_gb=8",
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> JobsConfig:
+        if self.slurm_option and self.submit is None:
+            raise ValueError("there are no jobs without --submit, so --slurm_option has no meaning")
+        return self
