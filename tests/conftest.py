@@ -25,6 +25,37 @@ GRID = (18, 20, 17)
 AFFINE = np.array([[8.0, 0, 0, -68], [0, 8, 0, -90], [0, 0, 8, -60], [0, 0, 0, 1]])
 SUFFIX = "desc-Tiny_T1w.nii.gz"
 
+MNI = "space-MNI152NLin2009cSym_desc-Crop_res-1x1x1"
+PIPELINES: dict[str, tuple[dict[str, object], str]] = {
+    "t1-linear": ({}, f"t1_linear/{{}}_{MNI}_T1w.nii.gz"),
+    "flair-linear": ({}, f"flair_linear/{{}}_{MNI}_flair.nii.gz"),
+    "t2-linear": ({}, f"t2_linear/{{}}_{MNI}_T2w.nii.gz"),
+    "pet-linear": (
+        {"tracer": "18FFDG", "suvr_reference_region": "cerebellumPons2"},
+        f"pet_linear/{{}}_trc-18FFDG_{MNI}_suvr-cerebellumPons2_pet.nii.gz",
+    ),
+    "t1-volume": (
+        {},
+        "t1/spm/segmentation/normalized_space/"
+        "{}_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii.gz",
+    ),
+    "t1-extensive": (
+        {}, "t1_extensive/{}_space-Ixi549Space_desc-skullstripped_T1w.nii.gz"
+    ),
+    "dwi-dti": (
+        {"dti_measure": "MD", "dti_space": "normalized"},
+        "dwi/dti_based_processing/normalized_space/{}_space-MNI152Lin_res-1x1x1_MD.nii.gz",
+    ),
+    "custom": ({"custom_suffix": "Tiny_T1w.nii.gz"}, "any/{}_Tiny_T1w.nii.gz"),
+}  # fmt: skip
+"""Preprocessing -> its settings, and the name that a pipeline gives to its images."""
+
+
+@pytest.fixture(scope="session")
+def pipelines() -> dict[str, tuple[dict[str, object], str]]:
+    """Preprocessing -> its settings, and its images: ``{}`` is participant and session."""
+    return PIPELINES
+
 
 @pytest.fixture(autouse=True)
 def _heard() -> Iterator[None]:

@@ -87,7 +87,7 @@ def test_the_options_of_pet_are_taken(source, tmp_path, invoke):
     [
         (["--tracer", "18FFDG"], ("--tracer", "does not belong", "pet-linear")),
         (["--preprocessing", "pet-linear", "-suvr", "pons"], ("--tracer", "missing")),
-        (["--preprocessing", "t1-extensive"], ("t1-extensive", "t1-linear")),
+        (["--preprocessing", "t1-freesurfer"], ("t1-extensive", "t1-linear")),
         (["--preprocessing", "custom", "-cn", "x.nii", "-uui"], ("does not belong", "t1-linear")),
         (["--seed", "-1"], ("seed",)),
     ],

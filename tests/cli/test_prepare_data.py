@@ -126,7 +126,7 @@ def test_no_image_at_all_is_invalid_data(caps, invoke):
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
-        (("t1-extensive",), 2, "is not one of"),
+        (("t1-freesurfer",), 2, "is not one of"),
         ((), 2, "Missing argument 'MODALITY'"),
         (("custom",), 2, "--custom_suffix"),
         (("custom", "-cn", ""), 2, "--custom_suffix"),
@@ -275,6 +275,34 @@ def test_a_wrong_mode_is_refused_before_anything_is_written(
     assert complaint in shown
     assert "Traceback" not in shown
     assert files(caps) == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "said"),
+    [
+        ("image", ("-dm", "RD", "-ds", "normalized"), ("RD", "normalized", None)),
+        ("patch", ("-ps", "4", "-ss", "4", "-ds", "native"), ("FA", "native", None)),
+        ("slice", ("-ds", "1", "2", "--dti_space", "normalized"), ("FA", "normalized", [1, 2])),
+        ("slice", ("-ds", "3", "-dm", "AD"), ("AD", "native", [3])),
+    ],
+)
+def test_the_short_form_ds_is_the_space_of_diffusion_but_in_slices(
+    tmp_path, invoke, mode, words, said
+):
+    for space, name in (("native", "space-T1w"), ("normalized", "space-MNI152Lin_res-1x1x1")):
+        for measure in ("FA", "AD", "RD"):
+            home = tmp_path / "subjects/sub-01/ses-M000/dwi/dti_based_processing"
+            voxels = np.arange(8 * 9 * 10, dtype=np.float32).reshape(8, 9, 10)
+            path = home / f"{space}_space" / f"sub-01_ses-M000_{name}_{measure}.nii.gz"
+            images.write(path, voxels, affine=np.eye(4))
+    code, _, shown = invoke("prepare-data", mode, tmp_path, "dwi-dti", *words, "-ej", "dti")
+    assert code == 0, shown
+    content = json.loads((tmp_path / "tensor_extraction" / "dti.json").read_text())
+    found = (content["dti_measure"], content["dti_space"], content.get("discarded_slices"))
+    assert found == said
+    (tensor,) = tmp_path.rglob("*.pt")
+    assert tensor.name.endswith(f"_{said[0]}.pt")
+    assert ("MNI" in tensor.name) == (said[1] == "normalized")
 
 
 def test_labels_and_shards_choose_the_sessions(caps, invoke):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clinicadl.config.base import Choice
 from clinicadl.config.mode import MODES, PatchMode, RoiMode, SliceMode
-from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, PetLinear, T1Linear
+from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, DwiDti, PetLinear, T1Linear
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
 from clinicadl.layouts import caps
 from clinicadl.layouts.caps import StoredImage
@@ -21,29 +22,16 @@ from clinicadl.layouts.files import TEMPORARY
 SPACE = "space-MNI152NLin2009cSym"
 T1 = f"{SPACE}_desc-Crop_res-1x1x1_T1w.nii.gz"
 
-# A row without an example here fails by KeyError.
-EXAMPLES = {
-    "t1-linear": (PREPROCESSINGS["t1-linear"](), f"t1_linear/{{}}_{T1}"),
-    "flair-linear": (
-        PREPROCESSINGS["flair-linear"](),
-        f"flair_linear/{{}}_{SPACE}_desc-Crop_res-1x1x1_flair.nii.gz",
-    ),
-    "t2-linear": (
-        PREPROCESSINGS["t2-linear"](),
-        f"t2_linear/{{}}_{SPACE}_desc-Crop_res-1x1x1_T2w.nii.gz",
-    ),
-    "pet-linear": (
-        PREPROCESSINGS["pet-linear"](tracer="18FFDG", suvr_reference_region="cerebellumPons2"),
-        f"pet_linear/{{}}_trc-18FFDG_{SPACE}_desc-Crop_res-1x1x1_suvr-cerebellumPons2_pet.nii.gz",
-    ),
-    "t1-volume": (
-        PREPROCESSINGS["t1-volume"](),
-        "t1/spm/segmentation/normalized_space/"
-        "{}_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii.gz",
-    ),
-    "custom": (PREPROCESSINGS["custom"](custom_suffix="Tiny_T1w.nii.gz"), "any/{}_Tiny_T1w.nii.gz"),
-}
 rows = pytest.mark.parametrize("name", PREPROCESSINGS)
+
+
+@pytest.fixture(scope="session")
+def examples(pipelines) -> dict:
+    """Name -> row, and its images; a row without an example fails by KeyError."""
+    return {
+        name: (PREPROCESSINGS[name](**settings), below)
+        for name, (settings, below) in pipelines.items()
+    }
 
 
 def put(folder: Path, below: str, participant: str = "sub-01", session: str = "ses-M000") -> Path:
@@ -55,10 +43,10 @@ def put(folder: Path, below: str, participant: str = "sub-01", session: str = "s
 
 
 @rows
-def test_the_image_of_each_preprocessing_is_found(tmp_path, name):
-    row, below = EXAMPLES[name]
+def test_the_image_of_each_preprocessing_is_found(tmp_path, name, examples):
+    row, below = examples[name]
     path = put(tmp_path, below)
-    for other, (_, elsewhere) in EXAMPLES.items():
+    for other, (_, elsewhere) in examples.items():
         if other != name:
             put(tmp_path, elsewhere)
     put(tmp_path, "t1_linear/{}_T1w.nii.gz")
@@ -68,8 +56,8 @@ def test_the_image_of_each_preprocessing_is_found(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["t1-linear", "flair-linear", "t2-linear"])
-def test_cropped_and_uncropped_images_are_told_apart(tmp_path, name):
-    below = EXAMPLES[name][1]
+def test_cropped_and_uncropped_images_are_told_apart(tmp_path, name, examples):
+    below = examples[name][1]
     cropped = put(tmp_path, below)
     uncropped = put(tmp_path, below.replace("_desc-Crop", ""))
     row = PREPROCESSINGS[name]
@@ -78,12 +66,12 @@ def test_cropped_and_uncropped_images_are_told_apart(tmp_path, name):
     assert [image.path for image in found.values()] == [uncropped]
 
 
-def test_tracers_and_regions_are_told_apart(tmp_path):
-    below = EXAMPLES["pet-linear"][1]
+def test_tracers_and_regions_are_told_apart(tmp_path, examples):
+    below = examples["pet-linear"][1]
     put(tmp_path, below.replace("18FFDG", "18FAV45"))
     put(tmp_path, below.replace("cerebellumPons2", "cerebellumPons"))
     fdg = put(tmp_path, below)
-    found = caps.index(tmp_path, EXAMPLES["pet-linear"][0])
+    found = caps.index(tmp_path, examples["pet-linear"][0])
     assert [image.path for image in found.values()] == [fdg]
     absent = PetLinear(tracer="18FFDG", suvr_reference_region="pons")
     assert caps.index(tmp_path, absent) == {}
@@ -260,8 +248,8 @@ def test_sessions_are_selected_in_their_order_and_missing_ones_are_named(tmp_pat
 
 
 @rows
-def test_the_tensor_of_each_image_is_found_again(tmp_path, name):
-    row, below = EXAMPLES[name]
+def test_the_tensor_of_each_image_is_found_again(tmp_path, name, examples):
+    row, below = examples[name]
     path = put(tmp_path, below)
     (image,) = caps.index(tmp_path, row).values()
     found = caps.image_tensor(tmp_path, image, row)
@@ -321,6 +309,47 @@ def test_tensors_of_cropped_and_uncropped_images_are_told_apart(tmp_path):
         assert caps.index_tensors(tmp_path, row, [key]) == {key: expected}
 
 
+DTI = "dwi/dti_based_processing/"
+# What the releases of Clinica write: native space, then normalized space.
+DTI_NAMES = {
+    "documented": ("{}_space-T1w_FA.nii.gz", "{}_space-MNI152Lin_res-1x1x1_FA.nii.gz"),
+    "older": (
+        "{}_acq-axial_dwi_space-b0_FA.nii.gz",
+        "{}_acq-axial_dwi_space-MNI152Lin_res-1x1x1_FA.nii.gz",
+    ),
+    "newer": (
+        "{}_space-b0_desc-preproc_FA.nii.gz",
+        "{}_space-b0_desc-preproc_space-MNI152Lin_res-1x1x1_FA.nii.gz",
+    ),
+}
+
+
+@pytest.mark.parametrize("release", DTI_NAMES)
+def test_measures_and_spaces_of_diffusion_are_told_apart_and_so_are_their_tensors(
+    tmp_path, release
+):
+    key = ("sub-01", "ses-M000")
+    homes = [f"{DTI}{space}_space/" for space in ("native", "normalized")]
+    below = [home + name for home, name in zip(homes, DTI_NAMES[release], strict=True)]
+    put(tmp_path, f"{homes[0]}{{}}_space-T1w_DECFA.nii.gz")
+    put(tmp_path, f"{homes[0]}{{}}_space-T1w_model-DTI_diffmodel.nii.gz")
+    put(tmp_path, f"{homes[1]}{{}}_space-MNI152Lin_res-1x1x1_deformation.nii.gz")
+    made = {}
+    for number, space in enumerate(("native", "normalized")):
+        for measure in ("FA", "MD", "AD", "RD"):
+            row = DwiDti(dti_measure=measure, dti_space=space)
+            path = put(tmp_path, below[number].replace("_FA.", f"_{measure}."))
+            (image,) = caps.index(tmp_path, row).values()
+            assert image.path == path
+            made[row] = caps.image_tensor(tmp_path, image, row)
+            assert caps.index_tensors(tmp_path, row, [key]) == {}
+            made[row].tensor.parent.mkdir(parents=True, exist_ok=True)
+            made[row].tensor.touch()
+    assert len(set(made.values())) == 8
+    for row, expected in made.items():
+        assert caps.index_tensors(tmp_path, row, [key]) == {key: expected}
+
+
 def test_several_tensors_that_match_are_refused(tmp_path):
     for run in ("run-1", "run-2"):
         put(tmp_path, f"deeplearning_prepare_data/image_based/t1_linear/{{}}_{run}_{T1[:-7]}.pt")
@@ -352,27 +381,30 @@ def test_an_extraction_has_one_name_with_or_without_its_suffix(tmp_path):
     assert caps.failures(expected, (2, 3)).name == "t1_shard-2of3_failed.tsv"
 
 
-def written(folder: Path, name: str, **parts: object) -> Path:
-    path = caps.extraction_path(folder, name)
-    content = caps.extraction_content(path, EXAMPLES[name][0], mode="image", parts=parts)
+def written(folder: Path, row: Choice, **parts: object) -> Path:
+    path = caps.extraction_path(folder, row.name)
+    content = caps.extraction_content(path, row, mode="image", parts=parts)
     caps.write_extraction(path, content)
     return path
 
 
 @rows
-def test_what_an_extraction_says_is_read_again(tmp_path, name):
+def test_what_an_extraction_says_is_read_again(tmp_path, name, examples):
     (tmp_path / "subjects").mkdir()
-    path = written(tmp_path, name)
+    path = written(tmp_path, examples[name][0])
     for said in (name, f"{name}.json", str(path)):
         found = caps.read_extraction(tmp_path, said)
         assert found.path == path
         assert found.mode == "image"
-        assert found.preprocessing == EXAMPLES[name][0]
+        assert found.preprocessing == examples[name][0]
     content = json.loads(path.read_text())
     published = {
         "preprocessing", "mode", "use_uncropped_image", "prepare_dl", "extract_json", "file_type"
     }  # fmt: skip
-    own = {"pet-linear": {"tracer", "suvr_reference_region"}, "custom": {"custom_suffix"}}
+    own = {
+        "pet-linear": {"tracer", "suvr_reference_region"}, "custom": {"custom_suffix"},
+        "dwi-dti": {"dti_measure", "dti_space"},
+    }  # fmt: skip
     assert set(content) == published | own.get(name, set())
     assert content["extract_json"] == f"{name}.json"
     assert content["prepare_dl"] is False
@@ -381,19 +413,19 @@ def test_what_an_extraction_says_is_read_again(tmp_path, name):
 
 
 def test_parts_are_added_to_what_an_extraction_says(tmp_path):
-    path = written(tmp_path, "t1-linear", slice_direction=0, prepare_dl=True)
+    path = written(tmp_path, T1Linear(), slice_direction=0, prepare_dl=True)
     content = json.loads(path.read_text())
     assert content["slice_direction"] == 0
     assert content["prepare_dl"] is True
 
 
 def test_an_extraction_that_says_the_same_is_left_alone_and_another_is_refused(tmp_path):
-    path = written(tmp_path, "t1-linear")
+    path = written(tmp_path, T1Linear())
     before = path.stat()
-    written(tmp_path, "t1-linear")
+    written(tmp_path, T1Linear())
     assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert path.stat().st_ino == before.st_ino
-    content = caps.extraction_content(path, EXAMPLES["custom"][0], mode="image")
+    content = caps.extraction_content(path, Custom(custom_suffix="a.nii"), mode="image")
     for refuse in (caps.refuse_other_extraction, caps.write_extraction):
         with pytest.raises(OutputError, match="describes another extraction") as refusal:
             refuse(path, content)
@@ -431,8 +463,21 @@ def test_a_name_too_long_for_the_disk_is_refused(tmp_path):
             },
             Custom(custom_suffix="graymatter.nii.gz"),
         ),
+        (
+            {
+                "preprocessing": "dwi-dti", "mode": "image", "use_uncropped_image": False,
+                "prepare_dl": False, "extract_json": "dti.json",
+                "file_type": {
+                    "pattern": "dwi/dti_based_processing/*/*_space-normalized_AD.nii.gz",
+                    "description": "DTI-based AD", "needed_pipeline": "dwi_dti",
+                },
+                "dti_measure": "AD", "dti_space": "normalized",
+            },
+            DwiDti(dti_measure="AD", dti_space="normalized"),
+        ),
+        ({"preprocessing": "dwi-dti", "mode": "image"}, DwiDti()),
     ],
-    ids=["bare", "uncropped", "older tracer", "custom"],
+    ids=["bare", "uncropped", "older tracer", "custom", "tensor of diffusion", "bare tensor"],
 )  # fmt: skip
 def test_extractions_of_earlier_versions_are_understood(tmp_path, content, expected):
     (tmp_path / "caps" / "subjects").mkdir(parents=True)
@@ -518,7 +563,7 @@ def test_an_unknown_extraction_is_answered_with_the_known_ones(tmp_path):
     (tmp_path / "subjects").mkdir()
     with pytest.raises(MissingInputError, match="Run prepare-data first"):
         caps.read_extraction(tmp_path, "t1")
-    path = written(tmp_path, "custom")
+    path = written(tmp_path, Custom(custom_suffix="a.nii"))
     path.with_name(f"{TEMPORARY}12-t1.json").touch()
     with pytest.raises(MissingInputError, match=r"Known there: custom\.json\.$"):
         caps.read_extraction(tmp_path, "t1")

@@ -28,23 +28,6 @@ SPACE = "space-MNI152NLin2009cSym"
 CROPPED = f"{SPACE}_desc-Crop_res-1x1x1"
 T1 = f"t1_linear/{{}}_{CROPPED}_T1w.nii.gz"
 
-# Every row, with its settings and the name that a pipeline gives to its images.
-ROWS = {
-    "t1-linear": ({}, T1),
-    "flair-linear": ({}, f"flair_linear/{{}}_{CROPPED}_flair.nii.gz"),
-    "t2-linear": ({"use_uncropped_image": True}, f"t2_linear/{{}}_{SPACE}_res-1x1x1_T2w.nii"),
-    "pet-linear": (
-        {"tracer": "18FFDG", "suvr_reference_region": "pons"},
-        f"pet_linear/{{}}_trc-18FFDG_{CROPPED}_suvr-pons_pet.nii.gz",
-    ),
-    "t1-volume": (
-        {},
-        "t1/spm/segmentation/normalized_space/"
-        "{}_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii.gz",
-    ),
-    "custom": ({"custom_suffix": "desc-Own_T1w.nii.gz"}, "my/own/{}_desc-Own_T1w.nii.gz"),
-}
-
 
 def write_image(folder, participant, session="ses-M000", *, name=T1, affine=AFFINE):
     draw = generator(3, f"image/{participant}/{session}")
@@ -108,9 +91,13 @@ def test_deviations_are_normal_with_a_tenth_of_spread_and_of_the_image_alone():
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", PREPROCESSINGS)
-def test_the_same_preprocessing_finds_the_result(tmp_path, name):
-    settings, pattern = ROWS[name]
+WHOLE = f"t2_linear/{{}}_{SPACE}_res-1x1x1_T2w.nii"
+
+
+@pytest.mark.parametrize("name", [*PREPROCESSINGS, "uncropped"])
+def test_the_same_preprocessing_finds_the_result(tmp_path, name, pipelines):
+    settings, pattern = pipelines.get(name, ({"use_uncropped_image": True}, WHOLE))
+    name = "t2-linear" if name == "uncropped" else name
     source = make_caps(tmp_path / "caps", name=pattern)
     config = config_of(source, tmp_path / "new", preprocessing={"name": name, **settings})
     folder = generate_trivial(config)

@@ -74,10 +74,18 @@ def _command(name: str) -> click.Command:
         settings["mode"] = {"name": name, **settings.get("mode", {})}
         _prepare(settings, dry_run=dry_run)
 
+    taken = {flag for param in command.params if _is_of_mode(param) for flag in param.opts}
     for param in command.params:
         if param.name == "mode__uncropped_roi":
             param.opts.append(_PUBLISHED_UNCROPPED)
+        elif not _is_of_mode(param):
+            # A short form that two settings have belongs to the mode: -ds of slices.
+            param.opts = [flag for flag in param.opts if flag not in taken]
     return command
+
+
+def _is_of_mode(param: click.Parameter) -> bool:
+    return str(param.name).startswith("mode__")
 
 
 def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:

@@ -9,6 +9,8 @@ from pydantic import field_validator
 from clinicadl.config.base import Choice, setting
 
 SuvrRegion = Literal["pons", "cerebellumPons", "pons2", "cerebellumPons2"]
+DtiMeasure = Literal["FA", "MD", "AD", "RD"]
+DtiSpace = Literal["native", "normalized"]
 
 
 class Linear(Choice):
@@ -53,6 +55,24 @@ class T1Volume(Choice):
     name: Literal["t1-volume"] = "t1-volume"
 
 
+class T1Extensive(Choice):
+    """T1-weighted, skull-stripped, in MNI space as SPM has it."""
+
+    name: Literal["t1-extensive"] = "t1-extensive"
+
+
+class DwiDti(Choice):
+    """A measure of the diffusion tensor."""
+
+    name: Literal["dwi-dti"] = "dwi-dti"
+    dti_measure: DtiMeasure = setting(
+        "FA", "Measure: fractional anisotropy, or mean, axial or radial diffusivity", short="dm"
+    )
+    dti_space: DtiSpace = setting(
+        "native", "Space of the image: of the participant, or MNI", short="ds"
+    )
+
+
 class Custom(Choice):
     """Any image whose name ends as said."""
 
@@ -77,5 +97,7 @@ PREPROCESSINGS: dict[str, type[Choice]] = {
     "t2-linear": T2Linear,
     "pet-linear": PetLinear,
     "t1-volume": T1Volume,
+    "t1-extensive": T1Extensive,
+    "dwi-dti": DwiDti,
     "custom": Custom,
 }

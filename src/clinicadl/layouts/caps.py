@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from clinicadl.config.base import Choice, from_table
 from clinicadl.config.mode import MODES, MODES_GROUP
-from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, Linear, PetLinear, T1Volume
+from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, DwiDti, Linear, PetLinear
 from clinicadl.config.read import settings
 from clinicadl.errors import (
     InvalidDataError,
@@ -44,7 +44,15 @@ _SUFFIX = {"t1-linear": "T1w", "flair-linear": "flair", "t2-linear": "T2w"}
 _FOLDER = {
     "t1-linear": "t1_linear", "flair-linear": "flair_linear", "t2-linear": "t2_linear",
     "pet-linear": "pet_linear", "t1-volume": "t1/spm/segmentation/normalized_space",
+    "t1-extensive": "t1_extensive",
 }  # fmt: skip
+_DTI_FOLDER = "dwi/dti_based_processing"
+_NAME = {
+    "t1-volume": "*_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii*",
+    "t1-extensive": "*_space-Ixi549Space_desc-skullstripped_T1w.nii*",
+}
+_NORMALIZED = "_space-MNI"
+"""What the names of images in MNI space hold; names of some releases hold the native space too."""
 _RUN = re.compile(r"_run-(\d+)")
 _OWN_KEYS = ("extract_json", "file_type", "masks_location")
 """What two extractions may say otherwise and still be the same."""
@@ -74,9 +82,11 @@ def pattern(preprocessing: Choice) -> str:
     if isinstance(preprocessing, Custom):
         suffix = preprocessing.custom_suffix
         return suffix if suffix.startswith("*") else f"*{suffix}"
-    folder = _FOLDER[preprocessing.name]
-    if isinstance(preprocessing, T1Volume):
-        return f"{folder}/*_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii*"
+    if isinstance(preprocessing, DwiDti):
+        space = _NORMALIZED if preprocessing.dti_space == "normalized" else "_space-"
+        return f"{folder(preprocessing)}/*{space}*_{preprocessing.dti_measure}.nii*"
+    if preprocessing.name in _NAME:
+        return f"{folder(preprocessing)}/{_NAME[preprocessing.name]}"
     if not isinstance(preprocessing, Linear):
         raise UsageError(
             "Images of this preprocessing have no known name", found=preprocessing.name
@@ -85,8 +95,17 @@ def pattern(preprocessing: Choice) -> str:
     space = f"space-MNI152NLin2009cSym{crop}_res-1x1x1"
     if isinstance(preprocessing, PetLinear):
         region = preprocessing.suvr_reference_region
-        return f"{folder}/*_trc-{preprocessing.tracer}_{space}_suvr-{region}_pet.nii*"
-    return f"{folder}/*{space}_{_SUFFIX[preprocessing.name]}.nii*"
+        name = f"*_trc-{preprocessing.tracer}_{space}_suvr-{region}_pet.nii*"
+    else:
+        name = f"*{space}_{_SUFFIX[preprocessing.name]}.nii*"
+    return f"{folder(preprocessing)}/{name}"
+
+
+def _named(preprocessing: Choice, glob: str) -> re.Pattern[str]:
+    """Return what the names of the images match; upper and lower case are the same."""
+    is_native = isinstance(preprocessing, DwiDti) and preprocessing.dti_space == "native"
+    but = f"(?!.*{_NORMALIZED})" if is_native else ""
+    return re.compile(but + fnmatch.translate(glob), re.IGNORECASE)
 
 
 def folder(preprocessing: Choice) -> str:
@@ -97,6 +116,8 @@ def folder(preprocessing: Choice) -> str:
     >>> folder(PREPROCESSINGS["t1-linear"]())
     't1_linear'
     """
+    if isinstance(preprocessing, DwiDti):
+        return f"{_DTI_FOLDER}/{preprocessing.dti_space}_space"
     return _FOLDER.get(preprocessing.name, preprocessing.name)
 
 
@@ -153,7 +174,7 @@ def index(
         This is no CAPS, or a session has several images that match; all such are named.
     """
     check(caps)
-    wanted = re.compile(fnmatch.translate(pattern(preprocessing)), re.IGNORECASE)
+    wanted = _named(preprocessing, pattern(preprocessing))
     where = "" if isinstance(preprocessing, Custom) else folder(preprocessing)
     looked_at = None if only is None else set(only)
     found: dict[Session, list[Path]] = {}
@@ -366,7 +387,7 @@ def is_named(preprocessing: Choice, name: str) -> bool:
 
 
 def _image_name(preprocessing: Choice) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(pattern(preprocessing).rpartition("/")[2]), re.IGNORECASE)
+    return _named(preprocessing, pattern(preprocessing).rpartition("/")[2])
 
 
 def _is_made_of(image: re.Pattern[str], name: str, ending: str) -> bool:
