@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from clinicadl.config import plugins
 from clinicadl.config.names import nearest
 from clinicadl.errors import UsageError
 
@@ -91,7 +92,9 @@ class Table:
         UsageError
             What a package declares cannot be loaded, or is no such row.
         """
-        return {**self.rows, **_declared(self.group), **self.rows}
+        return {
+            **self.rows, **_declared(self.group), **plugins.rows(self.group), **self.rows
+        }  # fmt: skip
 
     def row(self, value: Any) -> Choice:
         """Return the row that a name, a mapping with a name, or a row stands for.
@@ -113,7 +116,8 @@ class Table:
         if name not in rows:
             raise PydanticCustomError(
                 "unknown_name",
-                "'{name}' is not known; the nearest are {nearest}",
+                "'{name}' is not known; the nearest are {nearest}; what a file of yours adds needs "
+                "--plugin FILE",
                 {"name": name, "nearest": ", ".join(nearest(name, rows))},
             )
         return rows[name](**settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.engine.devices import memory
 from clinicadl.engine.events import Observer
@@ -164,6 +165,7 @@ def _record(planned: Plan) -> Record:
         tables=dict(planned.tables),
         parents=planned.parents,
         guard=tuple(planned.verdict.to_record()["findings"]),
+        plugins=plugins.loaded(),
         generated_by=generated_by(),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
