@@ -89,11 +89,8 @@ def _is_of_mode(param: click.Parameter) -> bool:
 
 
 def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
-    from contextlib import closing
-
-    from clinicadl.cli.console import progress
     from clinicadl.config.read import settings
-    from clinicadl.data.prepare import plan, run
+    from clinicadl.data.prepare import plan
 
     planned = plan(settings(PrepareConfig, given_settings))
     if dry_run:
@@ -102,6 +99,16 @@ def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
     if planned.config.jobs.submit is not None:
         _submit(planned)
         return
+    run_planned(planned)
+
+
+def run_planned(planned: Any) -> None:
+    """Make the tensors of a plan, showing how far it is."""
+    from contextlib import closing
+
+    from clinicadl.cli.console import progress
+    from clinicadl.data.prepare import run
+
     n_written = n_kept = 0
     try:
         with closing(run(planned)) as outcomes:

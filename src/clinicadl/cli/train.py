@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
+from clinicadl.cli.modes_first import MODES
 from clinicadl.cli.options import Command, ListOption, given, options_of
 from clinicadl.config.experiment import ExperimentConfig
 
@@ -17,6 +18,7 @@ group = LazyGroup(
         "classification": Row(
             "clinicadl.cli.train:classification", "Learn which class an image is of."
         ),
+        **{mode: Row(f"clinicadl.cli.modes_first:{mode}", short) for mode, short in MODES.items()},
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."

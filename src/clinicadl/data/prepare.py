@@ -128,6 +128,28 @@ def prepare_data(config: PrepareConfig) -> Path:
     return planned.extraction
 
 
+def describe(config: PrepareConfig) -> Path:
+    """Write the extraction JSON alone, for tensors that are there already; return it.
+
+    Raises
+    ------
+    MissingInputError
+        A region has no mask.
+    InvalidDataError
+        The CAPS, a mask or the name of the JSON is wrong.
+    OutputError
+        The JSON exists and says something else, or cannot be written.
+    """
+    directory, preprocessing = caps.check(config.caps_directory), config.preprocessing
+    path = caps.extraction_path(directory, str(config.extract_json))
+    masks = roi_masks.read(directory, config.mode, preprocessing)
+    content = caps.extraction_content(
+        path, preprocessing, mode=config.mode.name, parts=_keys(config, masks)
+    )
+    caps.write_extraction(path, content)
+    return path
+
+
 def plan(config: PrepareConfig) -> PreparePlan:
     """Return the plan of a preparation; everything that can be refused is refused.
 
