@@ -16,6 +16,9 @@ SELECTABLE = (
 """What can choose the best model of a classification."""
 
 
+Vote = Literal["balanced-accuracy", "accuracy", "mean", "hard"]
+
+
 class TaskSettings(Protocol):
     """What the settings of every task say."""
 
@@ -58,9 +61,16 @@ class Classification(Choice):
 
     selection_threshold: float = setting(
         0.0,
-        "Least balanced accuracy, on validation, of a part that has a say about its image",
+        "Least (balanced) accuracy, on validation, of a part that has a say about its image",
         ge=0, le=1,
     )  # fmt: skip
+
+    vote: Vote = setting(
+        "balanced-accuracy",
+        "How the parts of an image decide: the mean of their probabilities, each weighed by its "
+        "balanced accuracy, by its accuracy (as release 1.6 does), or alike (mean); or the class "
+        "that most parts name (hard)",
+    )
 
     @property
     def labels(self) -> tuple[str, ...]:

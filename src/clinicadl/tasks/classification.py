@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clinicadl.config.task import Classification
+from clinicadl.config.task import Classification, Vote
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.tables.sessions import PARTICIPANT
 from clinicadl.tasks import vote
@@ -44,6 +44,8 @@ class ClassificationTask:
     loss: Loss
     selection_threshold: float = 0.0
     """Parts whose balanced accuracy is below have no say about their image."""
+    vote: Vote = "balanced-accuracy"
+    """How the parts of an image decide."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -172,9 +174,10 @@ class ClassificationTask:
     def of_images(
         self, predictions: pd.DataFrame, part: str, *, basis: pd.DataFrame
     ) -> pd.DataFrame:
-        """Return the soft vote of the parts, each weighed by its balanced accuracy in the basis."""
-        shares = vote.weights(basis, part, threshold=self.selection_threshold)
-        return vote.soft_vote(predictions, part, shares, n_classes=self.n_outputs)
+        """Return the vote of the parts, each weighed by how right it is in the basis."""
+        shares = vote.weights(basis, part, by=self.vote, threshold=self.selection_threshold)
+        said = vote.hardened(predictions, self.n_outputs) if self.vote == "hard" else predictions
+        return vote.soft_vote(said, part, shares, n_classes=self.n_outputs)
 
     def _counts(self, predictions: pd.DataFrame) -> NDArray[np.int64]:
         """Return the confusion of each participant, in the order of their identifiers.
@@ -237,6 +240,7 @@ def classification(settings: Classification, codes: Mapping[str, int]) -> Classi
         len(nodes),
         CLASSIFICATION[settings.loss],
         settings.selection_threshold,
+        settings.vote,
     )
 
 

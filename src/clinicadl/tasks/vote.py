@@ -7,14 +7,17 @@ import logging
 import numpy as np
 import pandas as pd
 
+from clinicadl.config.task import Vote
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.tasks.base import IMAGE, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, part_column
 
 logger = logging.getLogger(__name__)
 
 
-def weights(predictions: pd.DataFrame, part: str, *, threshold: float) -> pd.Series[float]:
-    """Return how much each part has to say: its balanced accuracy, as a share of all.
+def weights(
+    predictions: pd.DataFrame, part: str, *, by: Vote = "balanced-accuracy", threshold: float
+) -> pd.Series[float]:
+    """Return how much each part has to say: how often it is right, as a share of all.
 
     Parameters
     ----------
@@ -23,8 +26,12 @@ def weights(predictions: pd.DataFrame, part: str, *, threshold: float) -> pd.Ser
         group that is judged: this would be biased ensemble learning [1]_.
     part
         Column that names the part.
+    by
+        ``balanced-accuracy``, the mean recall over the classes that there are; or ``accuracy``, the
+        share of right predictions, as release 1.6 has it. By any other, all parts that reach the
+        threshold have the same say.
     threshold
-        Parts with a lower balanced accuracy have no say.
+        Parts with a lower (balanced) accuracy have no say.
 
     Returns
     -------
@@ -36,16 +43,28 @@ def weights(predictions: pd.DataFrame, part: str, *, threshold: float) -> pd.Ser
        reproducible neuroimaging processing, 2022, section 2.2.
     """
     is_right = predictions[TRUE_LABEL] == predictions[PREDICTED_LABEL]
-    recalls = is_right.groupby([predictions[part], predictions[TRUE_LABEL]]).mean()
-    accuracies = recalls.groupby(level=0).mean().sort_index()
-    kept = accuracies.where(accuracies >= threshold, 0.0)
+    if by == "accuracy":
+        accuracies = is_right.groupby(predictions[part]).mean().sort_index()
+    else:
+        recalls = is_right.groupby([predictions[part], predictions[TRUE_LABEL]]).mean()
+        accuracies = recalls.groupby(level=0).mean().sort_index()
+    is_weighed = by in ("balanced-accuracy", "accuracy")
+    kept = (accuracies if is_weighed else accuracies * 0 + 1).where(accuracies >= threshold, 0.0)
     total = float(kept.sum())
     if total == 0:
-        logger.warning(
-            "No part has a balanced accuracy of %g or more: all have the same say", threshold
-        )
+        logger.warning("No part has an accuracy of %g or more: all have the same say", threshold)
         return pd.Series(1 / len(kept), index=kept.index)
     return kept / total
+
+
+def hardened(predictions: pd.DataFrame, n_classes: int) -> pd.DataFrame:
+    """Return predictions with all of the probability on the class that each part names.
+
+    Their soft vote is the vote of the majority; of classes with as many votes the first wins.
+    """
+    named = predictions[PREDICTED_LABEL].to_numpy()
+    columns = {f"proba{node}": (named == node).astype(np.float64) for node in range(n_classes)}
+    return predictions.assign(**columns)
 
 
 def soft_vote(
