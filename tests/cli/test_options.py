@@ -12,7 +12,7 @@ from clinicadl.config.base import places
 from clinicadl.config.experiment import ExperimentConfig
 
 POSITIONAL = ("caps_directory", "preprocessing_json", "tsv_directory")
-IN_FILES_ONLY = {"label_code"}
+IN_FILES_ONLY = {"label_code", "convolutions_dict"}
 seen = {}
 
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from clinicadl.config.names import nearest
+from clinicadl.errors import UsageError
 
 
 class Section(BaseModel):
@@ -32,8 +33,13 @@ class Choice(Section):
 
     def build(self, *inputs: Any) -> Any:
         """Return what these settings stand for, made by the function that ``builds`` names."""
-        module, _, name = self.builds.partition(":")
-        return getattr(import_module(module), name)(self, *inputs)
+        return linked(self.builds)(self, *inputs)
+
+
+def linked(place: str) -> Any:
+    """Return what ``module:name`` names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def setting(
@@ -79,10 +85,27 @@ class Table:
     group: str
     default: str | None = None
     """Row that is meant where parameters are given without a name."""
+    kind: type[Choice] = Choice
+    """What every row derives from."""
 
     def all_rows(self) -> dict[str, type[Choice]]:
-        """Return our rows and those that other packages declare as entry points."""
-        return {**_declared(self.group), **self.rows}
+        """Return our rows and those that other packages declare as entry points.
+
+        Raises
+        ------
+        UsageError
+            A row of another package does not say what ours say.
+        """
+        declared = _declared(self.group)
+        for name, row in declared.items():
+            if not issubclass(row, self.kind):
+                raise UsageError(
+                    f"The row {name} of another package cannot be used",
+                    where=f"entry points {self.group}", found=f"{row.__module__}.{row.__name__}",
+                    fix=f"Derive it from {self.kind.__module__}.{self.kind.__name__}, or uninstall "
+                    "its package",
+                )  # fmt: skip
+        return {**declared, **self.rows}
 
     def row(self, value: Any) -> Choice:
         """Return the row that a name, a mapping with a name, or a row stands for.
@@ -125,11 +148,16 @@ class Table:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"oneOf": [row.model_json_schema() for row in self.all_rows().values()]}
+        rows = self.all_rows().values()
+        return {"oneOf": [handler(row.__pydantic_core_schema__) for row in rows]}
 
 
 def from_table(
-    rows: Mapping[str, type[Choice]], group: str, *, default: str | None = None
+    rows: Mapping[str, type[Choice]],
+    group: str,
+    *,
+    default: str | None = None,
+    kind: type[Choice] = Choice,
 ) -> Table:
     """Return the annotation of a field that takes a row of ``rows`` or of other packages.
 
@@ -141,8 +169,10 @@ def from_table(
         Entry points under which other packages declare rows.
     default
         Row that is meant where parameters are given without a name.
+    kind
+        What every row derives from.
     """
-    return Table(rows, group, default)
+    return Table(rows, group, default, kind)
 
 
 @cache
@@ -157,6 +187,8 @@ class Place(NamedTuple):
     field: FieldInfo
     table: Table | None
     """The table, where the setting is the name of a row."""
+    row: str | None = None
+    """The row of a table that has the setting."""
 
     @property
     def flag(self) -> str:
@@ -176,10 +208,10 @@ def places(model: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[Place
         table = next((item for item in field.metadata if isinstance(item, Table)), None)
         if table is not None:
             yield Place((*path, "name"), field, table)
-            for row in table.all_rows().values():
+            for row_name, row in table.all_rows().items():
                 for place in places(row, path):
                     if place.path != (*path, "name"):
-                        yield place
+                        yield place._replace(row=row_name)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from places(field.annotation, path)
         else:
