@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from clinicadl.config.architecture import CLASSIFIERS, Architecture, dropout
+from clinicadl.config.architecture import CLASSIFIERS, Architecture, dropout, pretrained
 from clinicadl.config.base import Section, from_table, setting
+from clinicadl.config.modern_networks import MODERN
 
 _RELEASE_1 = "release 1.6"
 
@@ -51,6 +53,22 @@ class StrideConv5FC3(Architecture):
 
     name: Literal["Stride_Conv5_FC3"] = "Stride_Conv5_FC3"
     dropout: float = dropout()
+
+
+class ResNet18(Architecture):
+    """Residual network of 18 layers on slices, whose first weights may be those of ImageNet."""
+
+    builds: ClassVar[str] = "clinicadl.networks.resnet:resnet18"
+    starts: ClassVar[str | None] = "clinicadl.networks.pretrained:start_resnet18"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFIERS
+    axes: ClassVar[tuple[int, ...]] = (2,)
+    example: ClassVar[tuple[int, ...]] = (3, 128, 128)
+    reference: ClassVar[str] = f"{_RELEASE_1}; He et al. 2016, doi:10.1109/CVPR.2016.90"
+    channels: ClassVar[int | None] = 3
+
+    name: Literal["resnet18"] = "resnet18"
+    dropout: float = dropout()
+    pretrained: Path | None = pretrained()
 
 
 class ResNet3D(Architecture):
@@ -156,10 +174,12 @@ NETWORKS: dict[str, type[Architecture]] = {
     "Conv5_FC3": Conv5FC3,
     "Conv4_FC3": Conv4FC3,
     "Stride_Conv5_FC3": StrideConv5FC3,
+    "resnet18": ResNet18,
     "ResNet3D": ResNet3D,
     "SqueezeExcitationCNN": SqueezeExcitationCNN,
     "Conv5_FC3_SSDA": Conv5FC3SSDA,
     "RandomArchitecture": RandomArchitecture,
+    **MODERN,
 }
 """Name -> settings; those of release 1.x first."""
 
