@@ -11,6 +11,7 @@ from pydantic import model_validator
 
 from clinicadl.config.architecture import CLASSIFIERS, Architecture, dropout, pretrained
 from clinicadl.config.base import Section, from_table, setting
+from clinicadl.config.earlier_networks import EARLIER
 from clinicadl.config.modern_networks import MODERN
 
 _RELEASE_1 = "release 1.6"
@@ -180,6 +181,7 @@ NETWORKS: dict[str, type[Architecture]] = {
     "Conv5_FC3_SSDA": Conv5FC3SSDA,
     "RandomArchitecture": RandomArchitecture,
     **MODERN,
+    **EARLIER,
 }
 """Name -> settings; those of release 1.x first."""
 
