@@ -18,6 +18,9 @@ group = LazyGroup(
             "clinicadl.cli.train:classification", "Learn which class an image is of."
         ),
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
+        "list-models": Row(
+            "clinicadl.cli.list_models:command", "List the networks, or the layers of one."
+        ),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."
         ),
