@@ -31,7 +31,8 @@ def test_at_a_given_input_networks_that_cannot_take_it_have_no_count():
     assert counts["Conv5_FC3"] == 1_692_372
     assert counts["Conv4_FC3_0.2"] == 134_372
     assert counts["Conv5_FC3_SSDA"] == 4_487_676
-    assert {name for name, count in counts.items() if count is None} == {
+    classifiers = [name for name, row in NETWORKS.items() if "classification" in row.tasks]
+    assert {name for name in classifiers if counts[name] is None} == {
         "resnet18", "ResNet3D", "SqueezeExcitationCNN", "ConvNet_0.2", "resnet18_0.2",
     }  # fmt: skip
     assert {one.input_shape for one in list_models((1, 50, 50, 50))} == {(1, 50, 50, 50)}
@@ -56,7 +57,7 @@ def test_layers_hold_all_parameters_and_name_them(name):
         module = modules.get(one.name, network)
         own = module.parameters(recurse=False)
         assert one.n_parameters == sum(weight.numel() for weight in own)
-        assert one.output
+        assert one.output or "classification" not in settings.tasks  # some old ones go unused
 
 
 def test_outputs_of_layers_are_those_of_a_real_image():
