@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
     from clinicadl.guard.audit import check_tables as check_tables
+    from clinicadl.networks.listing import list_models as list_models
     from clinicadl.report.preview import preview as preview
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
@@ -74,6 +75,7 @@ _HOMES = {
     "get_metadata": "clinicadl.tables.metadata:get_metadata",
     "get_progression": "clinicadl.tables.progression:get_progression",
     "kfold": "clinicadl.tables.folds:kfold",
+    "list_models": "clinicadl.networks.listing:list_models",
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",

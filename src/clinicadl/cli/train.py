@@ -20,6 +20,9 @@ group = LazyGroup(
         ),
         **{mode: Row(f"clinicadl.cli.modes_first:{mode}", short) for mode, short in MODES.items()},
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
+        "list-models": Row(
+            "clinicadl.cli.list_models:command", "List the networks, or the layers of one."
+        ),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."
         ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from clinicadl.config.base import Choice, Section, from_table, setting
+from clinicadl.config.architecture import Architecture
+from clinicadl.config.base import Section, from_table, setting
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.data import DataConfig
-from clinicadl.config.network import NETWORKS, Conv5FC3
+from clinicadl.config.network import TABLE, Conv5FC3
 from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.config.reproducibility import ReproducibilityConfig
 from clinicadl.config.task import TASKS, Classification, TaskSettings
@@ -23,8 +24,8 @@ class ExperimentConfig(Section):
     task: Annotated[
         TaskSettings, from_table(TASKS, "clinicadl.tasks", default="classification")
     ] = Classification()
-    network: Annotated[Choice, from_table(NETWORKS, "clinicadl.networks", default="Conv5_FC3")] = (
-        setting(Conv5FC3(), "Network", flag="architecture", short="a")
+    network: Annotated[Architecture, TABLE] = setting(
+        Conv5FC3(), "Network", flag="architecture", short="a"
     )
     multi_network: bool = setting(
         False, "Train a network for each part, independent of the others", off="single-network"
