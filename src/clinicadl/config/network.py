@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from clinicadl.config.autoencoders import AUTOENCODERS
 from clinicadl.config.base import Choice, setting
 
 
@@ -25,4 +26,8 @@ class Conv4FC3(Choice):
     dropout: float = setting(0.0, "Share of features dropped before the linear layers", ge=0, lt=1)
 
 
-NETWORKS: dict[str, type[Choice]] = {"Conv5_FC3": Conv5FC3, "Conv4_FC3": Conv4FC3}
+NETWORKS: dict[str, type[Choice]] = {
+    "Conv5_FC3": Conv5FC3,
+    "Conv4_FC3": Conv4FC3,
+    **AUTOENCODERS,
+}
