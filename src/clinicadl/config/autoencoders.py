@@ -131,6 +131,37 @@ class CVAE3D(Architecture):
     kl_weight: float = _kl_weight(5.0)
 
 
+class GeneratorUNet(Architecture):
+    """U-Net of five levels with an output between -1 and 1."""
+
+    builds: ClassVar[str] = "clinicadl.networks.unet:generator_unet"
+    tasks: ClassVar[tuple[str, ...]] = _RECONSTRUCTION
+    axes: ClassVar[tuple[int, ...]] = (3,)
+    example: ClassVar[tuple[int, ...]] = (1, 64, 64, 64)
+    reference: ClassVar[str] = f"{_RELEASE_1}; Isola et al. 2017, arXiv:1611.07004"
+    smallest: ClassVar[int] = 32
+
+    name: Literal["GeneratorUNet"] = "GeneratorUNet"
+
+
+class UNet(Architecture):
+    """U-Net of residual blocks, for images of any size."""
+
+    builds: ClassVar[str] = "clinicadl.networks.unet:unet"
+    tasks: ClassVar[tuple[str, ...]] = _RECONSTRUCTION
+    axes: ClassVar[tuple[int, ...]] = (2, 3)
+    example: ClassVar[tuple[int, ...]] = (1, 128, 128)
+    reference: ClassVar[str] = (
+        "Çiçek et al. 2016, arXiv:1606.06650; Isensee et al. 2024, arXiv:2404.09556"
+    )
+
+    name: Literal["UNet"] = "UNet"
+    unet_channels: int = setting(
+        8, "Channels of the first level; each further one doubles them", ge=4, multiple_of=4
+    )
+    unet_levels: int = setting(4, "Sizes at which the image is looked at", ge=2, le=7)
+
+
 AUTOENCODERS: dict[str, type[Architecture]] = {
     "CAE_half": CAEHalf,
     "Vanilla3DdenseVAE": Vanilla3DDenseVAE,
@@ -138,4 +169,6 @@ AUTOENCODERS: dict[str, type[Architecture]] = {
     "CVAE_3D_half": CVAE3DHalf,
     "CVAE_3D_final_conv": CVAE3DFinalConv,
     "CVAE_3D": CVAE3D,
+    "GeneratorUNet": GeneratorUNet,
+    "UNet": UNet,
 }
