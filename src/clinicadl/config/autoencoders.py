@@ -31,6 +31,47 @@ def _kl_weight(default: float = 1.0) -> Any:
     )
 
 
+class AEConv5FC3(Architecture):
+    """The convolutions of Conv5_FC3 and their mirror image."""
+
+    builds: ClassVar[str] = "clinicadl.networks.autoencoder:autoencoder"
+    tasks: ClassVar[tuple[str, ...]] = _RECONSTRUCTION
+    axes: ClassVar[tuple[int, ...]] = (2, 3)
+    example: ClassVar[tuple[int, ...]] = (1, 128, 128)
+    reference: ClassVar[str] = _RELEASE_1
+    of: ClassVar[str] = "Conv5_FC3"
+
+    name: Literal["AE_Conv5_FC3"] = "AE_Conv5_FC3"
+
+
+class AEConv4FC3(Architecture):
+    """The convolutions of Conv4_FC3, which are those of Conv5_FC3, and their mirror image."""
+
+    builds: ClassVar[str] = "clinicadl.networks.autoencoder:autoencoder"
+    tasks: ClassVar[tuple[str, ...]] = _RECONSTRUCTION
+    axes: ClassVar[tuple[int, ...]] = (2, 3)
+    example: ClassVar[tuple[int, ...]] = (1, 128, 128)
+    reference: ClassVar[str] = _RELEASE_1
+    of: ClassVar[str] = "Conv4_FC3"
+
+    name: Literal["AE_Conv4_FC3"] = "AE_Conv4_FC3"
+
+
+class MirroredNetwork(Architecture):
+    """The convolutions of any network that has a mirror image, and that image."""
+
+    builds: ClassVar[str] = "clinicadl.networks.autoencoder:autoencoder"
+    tasks: ClassVar[tuple[str, ...]] = _RECONSTRUCTION
+    axes: ClassVar[tuple[int, ...]] = (2, 3)
+    example: ClassVar[tuple[int, ...]] = (1, 128, 128)
+    reference: ClassVar[str] = "release 0.2"
+
+    name: Literal["Autoencoder"] = "Autoencoder"
+    of: str = setting(
+        "Conv5_FC3", "Network whose convolutions an autoencoder mirrors", flag="autoencoder_of"
+    )
+
+
 class CAEHalf(Architecture):
     """Three strided convolutions, a linear code, and as many transposed convolutions."""
 
@@ -163,6 +204,9 @@ class UNet(Architecture):
 
 
 AUTOENCODERS: dict[str, type[Architecture]] = {
+    "AE_Conv5_FC3": AEConv5FC3,
+    "AE_Conv4_FC3": AEConv4FC3,
+    "Autoencoder": MirroredNetwork,
     "CAE_half": CAEHalf,
     "Vanilla3DdenseVAE": Vanilla3DDenseVAE,
     "VanillaDenseVAE": VanillaDenseVAE,
