@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import model_validator
 
 from clinicadl.config.architecture import CLASSIFIERS, Architecture, dropout, pretrained
+from clinicadl.config.autoencoders import AUTOENCODERS
 from clinicadl.config.base import Section, from_table, setting
 from clinicadl.config.earlier_networks import EARLIER
 from clinicadl.config.modern_networks import MODERN
@@ -180,6 +181,7 @@ NETWORKS: dict[str, type[Architecture]] = {
     "SqueezeExcitationCNN": SqueezeExcitationCNN,
     "Conv5_FC3_SSDA": Conv5FC3SSDA,
     "RandomArchitecture": RandomArchitecture,
+    **AUTOENCODERS,
     **MODERN,
     **EARLIER,
 }
