@@ -79,6 +79,7 @@ def first_network(planned: Plan, purpose: str, split: int, network: int | None =
     seed = planned.config.reproducibility.seed
     with seeded(seed, purpose):
         built: nn.Module = planned.config.network.build(planned.input_shape, planned.task.n_outputs)
+    planned.config.network.start(built)
     transfer.load(planned.config, split, built, network)
     freeze(built, planned.config.transfer.nb_unfrozen_layer)
     return built

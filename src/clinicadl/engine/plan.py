@@ -23,6 +23,7 @@ from clinicadl.layouts import caps, files, splits
 from clinicadl.layouts.caps import Extraction
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.layouts.splits import SplitTables
+from clinicadl.networks.fits import check_input, check_task
 from clinicadl.networks.transfer import freeze
 from clinicadl.tables import cohorts as cohort_tables
 from clinicadl.tables import sessions
@@ -76,15 +77,13 @@ def plan(config: ExperimentConfig) -> Plan:
     UsageError
         The network cannot take these images, or there is no such device.
     """
+    check_task(config.network, config.task.name)
     data = config.data
     cohorts = cohort_tables.members(
         data.caps_directory, data.tsv_directory,
         is_multi=data.multi_cohort, diagnoses=data.diagnoses,
     )  # fmt: skip
-    extractions = tuple(
-        agreed_extraction(cohorts, name) for name in (data.preprocessing_json, *data.channels)
-    )
-    _check_networks(config, extractions[0])
+    extractions = _extractions(config, cohorts)
     device = resolve(config.compute.gpu)
     tables = {one: _tables(config, one) for one in cohorts}
     planned = _planned(config, tables)
@@ -238,19 +237,22 @@ def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
             )  # fmt: skip
 
 
-def _check_networks(config: ExperimentConfig, extraction: Extraction) -> None:
-    """Refuse several networks for images that are their own only parts.
+def _extractions(config: ExperimentConfig, cohorts: Sequence[Member]) -> tuple[Extraction, ...]:
+    """Return the extraction of each channel.
 
     Raises
     ------
     UsageError
-        So it is.
+        Several networks are to be trained on images that are their own only parts.
     """
-    if config.multi_network and extraction.mode == IMAGE:
+    names = (config.data.preprocessing_json, *config.data.channels)
+    found = tuple(agreed_extraction(cohorts, name) for name in names)
+    if config.multi_network and found[0].mode == IMAGE:
         raise UsageError(
             "An image is its own only part: there is nothing to train several networks on",
             where="--multi_network", fix="Prepare patches, regions or slices, or leave it out",
         )  # fmt: skip
+    return found
 
 
 def _check_network(
@@ -268,9 +270,11 @@ def _check_network(
         The network has another number of axes, or a batch holds one image too small to normalize;
         or the weights that it should get, or the layers that should learn, are not those it has.
     """
+    check_input(config.network, shape)
     with torch.device("meta"):
         # Costs no memory and draws nothing.
         network = config.network.build(shape, n_outputs)
+        config.network.start(network)
         alone = torch.empty(1, *shape)
     transfer.check(config, network, n_parts)
     freeze(network, config.transfer.nb_unfrozen_layer)

@@ -30,6 +30,27 @@ def check_fits(
     UsageError
         It is for another task, number of axes, channels or domains, or the images are too small.
     """
+    check_task(settings, task_name, n_domains=n_domains)
+    check_input(settings, input_shape)
+
+
+def check_task(settings: Architecture, task_name: str, *, n_domains: int = 1) -> None:
+    """Refuse a network that cannot learn a task, whatever the images.
+
+    Parameters
+    ----------
+    settings
+        Those of the network.
+    task_name
+        Classification, regression or reconstruction.
+    n_domains
+        Kinds of images that are learnt from at once: two for domain adaptation.
+
+    Raises
+    ------
+    UsageError
+        It is for another task or number of domains.
+    """
     if task_name not in settings.tasks:
         others = [name for name, row in NETWORKS.items() if task_name in row.tasks]
         raise UsageError(
@@ -41,7 +62,6 @@ def check_fits(
             f"{settings.name} learns from {_domains(settings.n_domains)}",
             where="--architecture", found=_domains(n_domains), fix="Choose another network",
         )  # fmt: skip
-    check_input(settings, input_shape)
 
 
 def check_input(settings: Architecture, input_shape: tuple[int, ...]) -> None:
