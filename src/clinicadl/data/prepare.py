@@ -26,7 +26,7 @@ from clinicadl.errors import (
     PartialError,
     listed,
 )
-from clinicadl.layouts import caps, files, ids, images, part_files
+from clinicadl.layouts import caps, files, ids, images, naming, part_files
 from clinicadl.layouts import masks as roi_masks
 from clinicadl.layouts.caps import ImageTensor, Session, StoredImage
 from clinicadl.layouts.images import Image
@@ -333,7 +333,7 @@ def _chosen(config: PrepareConfig) -> list[StoredImage]:
     if not stored:
         raise MissingInputError(
             f"The CAPS has no image of {preprocessing.name} of these sessions", where=directory,
-            found=f"nothing like {caps.pattern(preprocessing)} in {len(wanted)} sessions",
+            found=f"nothing like {naming.pattern(preprocessing)} in {len(wanted)} sessions",
             fix="Check the preprocessing and its options",
         )  # fmt: skip
     return caps.select(stored, wanted if config.shard is None else sorted(wanted), where=where)
