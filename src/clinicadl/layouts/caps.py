@@ -437,9 +437,12 @@ def holds_extraction(caps: Path, given: str) -> bool:
 
     Raises
     ------
+    MissingInputError
+        The CAPS does not exist, or is closed to us.
     InvalidDataError
-        The name leads out of the CAPS.
+        This is no CAPS, or the name leads out of it.
     """
+    check(caps)
     return Path(given).is_file() or extraction_path(caps, given).is_file()
 
 
