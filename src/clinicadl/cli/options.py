@@ -100,7 +100,12 @@ class Names(click.Choice[str]):
 
 
 def options_of(
-    model: type[Section], *, arguments: tuple[str, ...] = (), without: tuple[str, ...] = ()
+    model: type[Section],
+    *,
+    arguments: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+    rows: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that adds an option for each setting, and positional arguments for some.
 
@@ -112,15 +117,19 @@ def options_of(
         Names of the settings that are positional, in their order.
     without
         Names of the settings that the command decides itself.
+    rows
+        Setting -> the only row of its table that has options here (default: every row has).
+    defaults
+        Setting -> its default here, where it is not that of the field.
     """
     by_name: dict[str, list[Place]] = {}
-    for place in places(model):
+    for place in places(model, rows=rows):
         by_name.setdefault(parameter(place), []).append(place)
 
     def decorate(function: F) -> F:
         ordered = [name for name in by_name if _field(name) not in (*arguments, *without)]
         for name in reversed(ordered):
-            params = _option(name, by_name[name][0])
+            params = _option(name, by_name[name][0], (defaults or {}).get(_field(name)))
             if params is not None:
                 _add(function, params)
         for argument in reversed(arguments):
@@ -165,7 +174,7 @@ def _argument(name: str, place: Place) -> click.Argument:
     return click.Argument([name], type=_type(place)[0], metavar=place.flag.upper())
 
 
-def _option(name: str, place: Place) -> click.Option | None:
+def _option(name: str, place: Place, default: str | None) -> click.Option | None:
     kind, is_list = _type(place)
     if kind is None or (place.path[-1] == "name" and place.table is None):
         return None
@@ -173,7 +182,7 @@ def _option(name: str, place: Place) -> click.Option | None:
     names = [name, *([f"-{place.said('short')}"] if place.said("short") else [])]
     if place.field.annotation in (bool, bool | None):
         off = _dashed(place.said("off") or f"no-{place.flag}")
-        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(place))
+        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(place, None))
     option = ListOption if is_list else click.Option
     # A setting with a flag of its own answers to its own name too: both are published names.
     own = _dashed(place.path[-1]) if place.table is None else flag
@@ -182,7 +191,7 @@ def _option(name: str, place: Place) -> click.Option | None:
         type=kind,
         multiple=is_list,
         default=None,
-        help=_help(place),
+        help=_help(place, default),
     )
 
 
@@ -190,11 +199,11 @@ def _dashed(flag: str) -> str:
     return "--" + flag.replace("_", "-")
 
 
-def _help(place: Place) -> str:
+def _help(place: Place, default: str | None) -> str:
     text = place.field.description or ""
     if place.said("unit"):
         text += f" [{place.said('unit')}]"
-    shown = default_text(place)
+    shown = default or default_text(place)
     return f"{text} (default: {shown})" if shown else text
 
 

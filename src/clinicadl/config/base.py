@@ -169,14 +169,27 @@ class Place(NamedTuple):
         return shown.get(name) if isinstance(shown, dict) else None
 
 
-def places(model: type[Section], prefix: tuple[str, ...] = ()) -> Iterator[Place]:
-    """Yield every setting of a configuration, those of its sections and of every row included."""
+def places(
+    model: type[Section], prefix: tuple[str, ...] = (), *, rows: Mapping[str, str] | None = None
+) -> Iterator[Place]:
+    """Yield every setting of a configuration, those of its sections and of every row included.
+
+    Parameters
+    ----------
+    model
+        The configuration.
+    prefix
+        Sections that it is in.
+    rows
+        Field -> the only row of its table whose settings count.
+    """
     for name, field in model.model_fields.items():
         path = (*prefix, name)
         table = next((item for item in field.metadata if isinstance(item, Table)), None)
         if table is not None:
             yield Place((*path, "name"), field, table)
-            for row in table.all_rows().values():
+            chosen = (rows or {}).get(name)
+            for row in [table.all_rows()[chosen]] if chosen else table.all_rows().values():
                 for place in places(row, path):
                     if place.path != (*path, "name"):
                         yield place

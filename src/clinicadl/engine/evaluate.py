@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from clinicadl.data.batches import Batch
 from clinicadl.engine.devices import Device
@@ -26,6 +26,14 @@ class Said(NamedTuple):
     """Rows in the table of samples."""
 
 
+class Watcher(Protocol):
+    """Is shown what no table holds: the samples and the outputs themselves."""
+
+    def __call__(self, rows: Sequence[int], images: Tensor, outputs: Any) -> None:
+        """Take note of a batch; ``rows`` are those of the table of samples."""
+        ...
+
+
 def evaluate(
     network: nn.Module,
     task: Task,
@@ -33,6 +41,7 @@ def evaluate(
     device: Device,
     *,
     labelled: bool = True,
+    watcher: Watcher | None = None,
 ) -> Said:
     """Return what the network, in evaluation mode, says of each sample.
 
@@ -49,8 +58,9 @@ def evaluate(
     device
         Where the network lies.
     labelled
-        Whether the targets are labels; without them the losses are not a number, unless the task
-        needs no label.
+        Whether the targets are known; without them the losses are not a number.
+    watcher
+        Is shown each batch.
     """
     was_training = network.training
     network.eval()
@@ -61,7 +71,9 @@ def evaluate(
             images = device.put(batch.images)
             targets = batch.targets.to(device.torch_device)
             outputs = network(images)
-            if labelled or not task.labels:
+            if watcher is not None:
+                watcher(batch.rows, images, outputs)
+            if labelled:
                 losses = task.losses(outputs, images, targets)
             else:
                 unknown = torch.full((len(images),), float("nan"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,18 +14,19 @@ from clinicadl.data import order
 from clinicadl.engine import loop, state, transfer
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
+from clinicadl.engine.given_back import Keep, watching
 from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
 from clinicadl.engine.plan import Plan, SplitPlan
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
+from clinicadl.engine.targets import targets_of
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Results
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import Target, Task
 from clinicadl.transforms.pipeline import augmentation, pipeline
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
     )
     now = yield from loop.fit(training, learner, now)
     for metric in planned.config.task.selection_metrics:
-        _conclude(training, learner.network, now, metric)
+        _conclude(planned, training, learner.network, now, metric)
     folder.finish(maps, one.number)
     yield SplitEnded(one.number, "early stopping" if now.stopped else "last epoch")
 
@@ -96,12 +97,6 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
     )
 
 
-def targets_of(task: Task, table: pd.DataFrame) -> list[Target]:
-    """Return the target of each row of a table that has the labels of a task."""
-    cells = table[[*task.labels]].itertuples(index=False, name=None)
-    return [task.target(one) for one in cells] if task.labels else [task.target(())] * len(table)
-
-
 def _begin(planned: Plan, training: Training) -> tuple[Learner, TrainState]:
     """Return the learner and where it stands: at the beginning, or at the checkpoint."""
     settings = planned.config.optimization
@@ -117,7 +112,9 @@ def _begin(planned: Plan, training: Training) -> tuple[Learner, TrainState]:
     return learner, TrainState(0, False, Selection(directions), Stopping())
 
 
-def _conclude(training: Training, network: nn.Module, now: TrainState, metric: str) -> None:
+def _conclude(
+    planned: Plan, training: Training, network: nn.Module, now: TrainState, metric: str
+) -> None:
     """Write what the best model by one metric says of train and validation."""
     path = names.weights(training.maps, training.split, metric)
     if metric not in now.selection.best:
@@ -128,21 +125,41 @@ def _conclude(training: Training, network: nn.Module, now: TrainState, metric: s
         weights.write(path, network.state_dict(), facts)
     network.load_state_dict(weights.read(path).state)
     for name, rows in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
-        batches = order.in_batches(rows, training.config.optimization.batch_size)
-        said = evaluate(network, training.task, training.loader(batches), training.device)
-        found = predictions(said, training.table, training.part)
-        results = Results(
-            levels=levels(
-                training.task,
-                found,
-                training.mode,
-                basis=found,
-                seed=training.config.reproducibility.seed,
-            ),
-            guard=training.verdict.to_record(),
-            description=describe(name, training.table.iloc[list(rows)], training.caps_of),
-        )
-        folder.write_results(training.maps, training.split, metric, name, results)
+        with folder.new_results(training.maps, training.split, metric, name) as target:
+            results = _results(planned, training, network, name, rows, target)
+            folder.write_results(target, name, results)
+
+
+def _results(
+    planned: Plan,
+    training: Training,
+    network: nn.Module,
+    name: str,
+    rows: Sequence[int],
+    target: Path,
+) -> Results:
+    """Return what a model says of train or validation; images may go into a folder at once."""
+    batches = order.in_batches(rows, training.config.optimization.batch_size)
+    watcher = watching(
+        training.task, planned.stored, training.table, planned.config.transforms, target,
+        Keep(first_tensors=True),
+    )  # fmt: skip
+    said = evaluate(
+        network, training.task, training.loader(batches), training.device, watcher=watcher
+    )
+    found = predictions(said, training.table, training.part)
+    return Results(
+        levels=levels(
+            training.task,
+            found,
+            training.mode,
+            basis=found,
+            seed=training.config.reproducibility.seed,
+            images=watcher.of_images() if watcher else None,
+        ),
+        guard=training.verdict.to_record(),
+        description=describe(name, training.table.iloc[list(rows)], training.caps_of),
+    )
 
 
 def describe(group: str, table: pd.DataFrame, caps_of: Mapping[str, Path]) -> str:
