@@ -74,9 +74,7 @@ def ssim(true, given_back):
     for x, y in zip(true, given_back, strict=True):
         mx, my = mean(x), mean(y)
         vx, vy, cov = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
-        maps.append(
-            (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-        )
+        maps.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
     return np.mean(maps)
 
 
@@ -272,10 +270,10 @@ def test_the_documentation_lists_the_metrics_with_their_range_and_direction():
 
 def shown(low: float, high: float) -> str:
     if isinf(low):
-        return f"up to {high:.4g}".replace("-", "−")
+        return f"up to {high:.4g}".replace("-", "\N{MINUS SIGN}")
     if high == inf:
         return f"{low} and above"
-    return f"{low} to {high}".replace("-", "−")
+    return f"{low} to {high}".replace("-", "\N{MINUS SIGN}")
 
 
 def test_the_best_psnr_is_that_of_single_precision():

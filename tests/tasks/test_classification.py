@@ -204,9 +204,9 @@ def test_the_mean_loss_is_exact_in_any_order_of_the_rows():
 
 def test_every_metric_that_can_select_has_a_score_and_a_direction():
     task = task_of(TWO)
-    assert sorted(task.scores(drawn(9, 2))) == sorted(SELECTABLE)
+    assert sorted(task.scores(drawn(9, 2))) == sorted(SELECTABLE["classification"])
     better = task.higher_is_better()
-    assert sorted(better) == sorted(SELECTABLE)
+    assert sorted(better) == sorted(SELECTABLE["classification"])
     assert [name for name, higher in better.items() if not higher] == ["LR_minus", "loss"]
 
 
@@ -246,7 +246,7 @@ def test_samples_without_a_label_are_refused_by_name():
 
 def test_the_table_has_the_published_rows_and_columns():
     table = task_of(TWO).table(drawn(30, 2), seed=0)
-    assert list(table.columns) == ["Metrics", *CLASSIFICATION, "loss"]
+    assert list(table.columns) == ["Metrics", *CLASSIFICATION, "loss", "positive_class"]
     assert table["Metrics"].tolist() == ["Values", "Lower bound CI", "Upper bound CI", "SE"]
     assert table["loss"].tolist()[1:] == ["N/A"] * 3
 
@@ -264,7 +264,21 @@ def test_the_table_of_more_classes_has_a_column_a_metric_and_class_except_accura
 def test_the_values_of_the_table_are_the_scores():
     predictions = drawn(30, 2)
     values = task_of(TWO).table(predictions, seed=0).iloc[0].drop("Metrics").to_dict()
+    assert values.pop("positive_class") == "AD"
     assert values == task_of(TWO).scores(predictions)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [(TWO, "AD"), ({"CN": 0, "AD": 1}, "CN"), ({"AD": 0, "MCI": 0, "CN": 1}, "AD/MCI")],
+)
+def test_the_table_of_two_classes_says_which_is_positive(codes, expected):
+    task = task_of(codes)
+    # Also at the level of images, where there is no loss.
+    for predictions in (drawn(30, 2), drawn(30, 2).drop(columns="loss")):
+        table = task.table(predictions, seed=0)
+        assert table["positive_class"].tolist() == [expected, "N/A", "N/A", "N/A"]
+        assert table.columns[-1] == "positive_class"
 
 
 def test_intervals_are_those_of_scikit_learn_over_the_same_resampled_participants():

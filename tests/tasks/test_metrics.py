@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clinicadl.tasks.metrics import CLASSIFICATION
-from clinicadl.tasks.metrics import by_class, means, one_versus_rest
+from clinicadl.tasks.metrics import CLASSIFICATION, by_class, means, one_versus_rest
 
 
 def confusion_of(true: list[int], predicted: list[int], n_classes: int) -> np.ndarray:
