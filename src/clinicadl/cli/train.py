@@ -91,7 +91,7 @@ def _train(
     *,
     dry_run: bool,
 ) -> None:
-    from clinicadl.cli.console import TrainingProgress
+    from clinicadl.cli.console import watching
     from clinicadl.config.read import experiment
     from clinicadl.engine.train import ready, train
 
@@ -102,7 +102,7 @@ def _train(
         _describe(ready(config, output_maps_directory), config)
         click.echo(f"# would write: {output_maps_directory}")
         return
-    train(config, output_maps_directory, observers=(TrainingProgress(),))
+    train(config, output_maps_directory, observers=watching(config.task))
     click.echo(f"MAPS: {output_maps_directory}")
 
 
@@ -129,10 +129,12 @@ def _describe(planned: Plan, config: ExperimentConfig) -> None:
 )  # fmt: skip
 def resume(input_maps_directory: Path, split: tuple[int, ...]) -> None:
     """Go on with an interrupted training, to the same bits as without the interruption."""
-    from clinicadl.cli.console import TrainingProgress
+    from clinicadl.cli.console import watching
     from clinicadl.engine.train import resume as go_on
+    from clinicadl.layouts.maps.folder import open_maps
 
-    go_on(input_maps_directory, splits=split, observers=(TrainingProgress(),))
+    task = open_maps(input_maps_directory).record.config.task
+    go_on(input_maps_directory, splits=split, observers=watching(task))
     click.echo(f"MAPS: {input_maps_directory}")
 
 

@@ -152,6 +152,11 @@ class Reconstruction(Choice):
         1.0, "Weight of the reconstruction in the loss of a variational network", ge=0
     )
     kl_weight: float = setting(1.0, "Weight of the Kullback-Leibler divergence in that loss", ge=0)
+    visualization: bool = setting(
+        False,
+        "After training, write what was given back of the first three participants of train and "
+        "validation as NIfTI, and as a picture",
+    )
     selection_metrics: Annotated[
         tuple[str, ...], AfterValidator(partial(_known, task="reconstruction"))
     ] = _selection()
