@@ -15,6 +15,7 @@ ORDER = (
     "memory",
     "tables",
     "intervals",
+    "unpooling",
     "training_step",
     "epoch",
 )

@@ -29,7 +29,7 @@ def caps(caps_of, tmp_path, invoke):
     return folder
 
 
-QUICK = ["--n_splits", 2, "--split", 0, "--epochs", 1, "--batch_size", 6, "-cpu", "-np", 0]
+QUICK = ["--n_splits", 2, "--split", 0, "--epochs", 1, "--batch_size", 8, "-cpu", "-np", 0]
 CUSTOM = ["-cn", "T1w.nii.gz"]
 ROI = ["--roi_list", "low", "high", "-ct", "T"]
 

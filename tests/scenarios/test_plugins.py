@@ -15,10 +15,11 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from clinicadl.config.base import Choice, setting
+from clinicadl.config.architecture import Architecture
+from clinicadl.config.base import setting
 
 
-class Shallow(Choice):
+class Shallow(Architecture):
     """One convolution, then a mean of each channel."""
 
     builds: ClassVar[str] = "my_networks:shallow"

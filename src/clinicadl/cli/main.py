@@ -19,6 +19,9 @@ COMMANDS = {
     "generate": Row("clinicadl.cli.generate:group", "Make a CAPS whose truth is known."),
     "tsvtools": Row("clinicadl.cli.tsvtools:group", "Set participants apart without leakage."),
     "prepare-data": Row("clinicadl.cli.prepare_data:group", "Turn images into tensors."),
+    "prepare-data-from-bids": Row(
+        "clinicadl.cli.prepare_from_bids:group", "Turn raw images into tensors."
+    ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
 }

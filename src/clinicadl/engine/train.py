@@ -90,9 +90,13 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     """Return the experiment with whole paths, so that it can be resumed from any folder."""
-    data, transfer = config.data, config.transfer
+    data, transfer, network = config.data, config.transfer, config.network
+    paths = {name: value for name, value in network if isinstance(value, Path)}
     return config.model_copy(
         update={
+            "network": network.model_copy(
+                update={name: path.absolute() for name, path in paths.items()}
+            ),
             "data": data.model_copy(
                 update={
                     "caps_directory": data.caps_directory.absolute(),
