@@ -12,6 +12,7 @@ ORDER = (
     "index",
     "extraction",
     "parts",
+    "memory",
     "tables",
     "intervals",
     "unpooling",
