@@ -14,6 +14,7 @@ ORDER = (
     "parts",
     "tables",
     "intervals",
+    "similarity",
     "unpooling",
     "training_step",
     "epoch",

@@ -117,6 +117,7 @@ def options_of(
     arguments: tuple[str, ...] = (),
     without: tuple[str, ...] = (),
     rows: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that adds an option for each setting, and positional arguments for some.
 
@@ -130,6 +131,8 @@ def options_of(
         Names of the settings that the command decides itself.
     rows
         Setting -> the only row of its table that has options here (default: every row has).
+    defaults
+        Setting -> its default here, where it is not that of the field.
     """
     by_name: dict[str, list[Place]] = {}
     for place in places(model, rows=rows):
@@ -138,7 +141,7 @@ def options_of(
     def decorate(function: F) -> F:
         ordered = [name for name in by_name if _field(name) not in (*arguments, *without)]
         for name in reversed(ordered):
-            params = _option(name, by_name[name])
+            params = _option(name, by_name[name], (defaults or {}).get(_field(name)))
             if params is not None:
                 _add(function, params)
         for argument in reversed(arguments):
@@ -183,7 +186,7 @@ def _argument(name: str, place: Place) -> click.Argument:
     return click.Argument([name], type=_type(place)[0], metavar=place.flag.upper())
 
 
-def _option(name: str, owners: Sequence[Place]) -> click.Option | None:
+def _option(name: str, owners: Sequence[Place], default: str | None) -> click.Option | None:
     """Return the option of a setting, which several rows of a table may have."""
     place = owners[0]
     kind, is_list = _type(place)
@@ -193,7 +196,7 @@ def _option(name: str, owners: Sequence[Place]) -> click.Option | None:
     names = [name, *([f"-{place.said('short')}"] if place.said("short") else [])]
     if place.field.annotation in (bool, bool | None):
         off = _dashed(place.said("off") or f"no-{place.flag}")
-        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(owners))
+        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(owners, None))
     option = ListOption if is_list else click.Option
     # A setting with a flag of its own answers to its own name too: both are published names.
     own = _dashed(place.path[-1]) if place.table is None else flag
@@ -202,7 +205,7 @@ def _option(name: str, owners: Sequence[Place]) -> click.Option | None:
         type=kind,
         multiple=is_list,
         default=None,
-        help=_help(owners),
+        help=_help(owners, default),
     )
 
 
@@ -210,7 +213,7 @@ def _dashed(flag: str) -> str:
     return "--" + flag.replace("_", "-")
 
 
-def _help(owners: Sequence[Place]) -> str:
+def _help(owners: Sequence[Place], own_default: str | None) -> str:
     place = owners[0]
     text = place.field.description or ""
     kind, _ = _type(place)
@@ -218,6 +221,8 @@ def _help(owners: Sequence[Place]) -> str:
         text += f": {', '.join(kind.choices)}"
     if place.said("unit"):
         text += f" [{place.said('unit')}]"
+    if own_default:
+        return f"{text} (default: {own_default})"
     shown = default_text(place)
     others = [f"{one.row} {default_text(one)}" for one in owners if default_text(one) != shown]
     default = "; ".join([shown, *([", ".join(others)] if others else [])])

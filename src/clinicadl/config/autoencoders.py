@@ -21,16 +21,6 @@ def _feature_size() -> Any:
     )
 
 
-def _recons_weight() -> Any:
-    return setting(1.0, "Weight of the reconstruction in the loss", ge=0)
-
-
-def _kl_weight(default: float = 1.0) -> Any:
-    return setting(
-        default, "Weight of the divergence of the code from a standard normal in the loss", ge=0
-    )
-
-
 class AEConv5FC3(Architecture):
     """The convolutions of Conv5_FC3 and their mirror image."""
 
@@ -102,8 +92,6 @@ class Vanilla3DDenseVAE(Architecture):
     io_layer_channels: int = setting(
         8, "Channels of the first convolution; each further one doubles them", ge=1
     )
-    recons_weight: float = _recons_weight()
-    kl_weight: float = _kl_weight()
 
 
 class VanillaDenseVAE(Architecture):
@@ -123,8 +111,6 @@ class VanillaDenseVAE(Architecture):
     name: Literal["VanillaDenseVAE"] = "VanillaDenseVAE"
     latent_space_size: int = _latent_space_size()
     feature_size: int = _feature_size()
-    recons_weight: float = _recons_weight()
-    kl_weight: float = _kl_weight()
 
 
 class CVAE3DHalf(Architecture):
@@ -138,8 +124,6 @@ class CVAE3DHalf(Architecture):
 
     name: Literal["CVAE_3D_half"] = "CVAE_3D_half"
     latent_space_size: int = _latent_space_size()
-    recons_weight: float = _recons_weight()
-    kl_weight: float = _kl_weight()
 
 
 class CVAE3DFinalConv(Architecture):
@@ -153,8 +137,6 @@ class CVAE3DFinalConv(Architecture):
 
     name: Literal["CVAE_3D_final_conv"] = "CVAE_3D_final_conv"
     latent_space_size: int = _latent_space_size()
-    recons_weight: float = _recons_weight()
-    kl_weight: float = _kl_weight()
 
 
 class CVAE3D(Architecture):
@@ -165,11 +147,10 @@ class CVAE3D(Architecture):
     axes: ClassVar[tuple[int, ...]] = (3,)
     example: ClassVar[tuple[int, ...]] = (1, 169, 208, 179)
     reference: ClassVar[str] = _RELEASE_1
+    kl_weight: ClassVar[float] = 5.0
 
     name: Literal["CVAE_3D"] = "CVAE_3D"
     latent_space_size: int = _latent_space_size()
-    recons_weight: float = _recons_weight()
-    kl_weight: float = _kl_weight(5.0)
 
 
 class GeneratorUNet(Architecture):

@@ -62,9 +62,11 @@ def experiment(given: Mapping[str, Any], *, toml: Path | None = None) -> Experim
         return settings(ExperimentConfig, given)
     written = _toml(toml)
     needed = {"caps_directory": ".", "preprocessing_json": "-", "tsv_directory": "."}
+    # A task that a command means is that of a file which gives its settings and not its name.
+    meant = {"name": given["task"]["name"]} if "name" in given.get("task", {}) else {}
     try:
         # The file is judged by itself first, so that its mistakes are laid at its door.
-        ExperimentConfig.model_validate(_merged({"data": needed}, written))
+        ExperimentConfig.model_validate(_merged({"data": needed, "task": meant}, written))
     except ValidationError as error:
         _explain(error, ExperimentConfig, InvalidDataError, toml)
     return settings(ExperimentConfig, _merged(written, given))
