@@ -15,6 +15,7 @@ ORDER = (
     "memory",
     "tables",
     "intervals",
+    "similarity",
     "unpooling",
     "training_step",
     "epoch",

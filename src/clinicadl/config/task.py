@@ -27,6 +27,12 @@ Distance = Literal[
 Evidence = Literal["VAEGaussianLoss", "VAEBernoulliLoss", "VAEContinuousBernoulliLoss"]
 """Losses of variational networks."""
 
+Distance = Literal[
+    "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "KLDivLoss", "BCEWithLogitsLoss"
+]
+"""Losses that compare numbers with numbers."""
+Evidence = Literal["VAEGaussianLoss", "VAEBernoulliLoss", "VAEContinuousBernoulliLoss"]
+"""Losses of variational networks."""
 
 Vote = Literal["balanced-accuracy", "accuracy", "mean", "hard"]
 
@@ -95,7 +101,6 @@ class Classification(Choice):
         "Least (balanced) accuracy, on validation, of a part that has a say about its image",
         ge=0, le=1,
     )  # fmt: skip
-
     vote: Vote = setting(
         "balanced-accuracy",
         "How the parts of an image decide: the mean of their probabilities, each weighed by its "

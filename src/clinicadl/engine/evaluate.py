@@ -99,9 +99,9 @@ def _said(
     if labelled:
         losses = task.losses(outputs, images, targets)
     else:
-        losses = dict.fromkeys(task.loss_names, torch.full((len(images),), float("nan")))
+        losses = dict.fromkeys(task.loss_names, torch.full((len(batch.images),), float("nan")))
     columns = {
-        **task.predictions(outputs, images, targets),
+        **task.predictions(outputs, batch.images, batch.targets),
         **{name: value.cpu().numpy() for name, value in losses.items()},
     }
     return Said(columns, batch.rows)
