@@ -297,7 +297,7 @@ def _with_loss(
     UsageError
         The network gives back no such image, or the loss is not for it or for such intensities.
     """
-    task = resolved(task, outputs, input_shape)
+    task = resolved(task, config.network, outputs, input_shape)
     transforms = config.transforms
     in_unit = transforms.normalize and transforms.normalization.name in UNIT_NORMALIZATIONS
     if task.loss in OF_PROBABILITIES and not in_unit:
