@@ -18,6 +18,8 @@ group = LazyGroup(
             "clinicadl.cli.train:classification", "Learn which class an image is of."
         ),
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
+        "from-maps": Row("clinicadl.cli.repeat:from_maps", "Train what another MAPS did, anew."),
+        "from-json": Row("clinicadl.cli.repeat:from_json", "Train what a JSON file describes."),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."
         ),
@@ -29,7 +31,7 @@ group = LazyGroup(
 @click.command("classification", cls=Command)
 @click.option(
     "-c", "--config-file", type=click.Path(path_type=Path),
-    help="TOML file with settings; flags win over it.",
+    help="TOML or JSON file with settings, also of release 1.6.1; flags win over it.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the settings as TOML and what would be done.")
 @options_of(
@@ -53,7 +55,7 @@ def classification(
 
     nested = given(flags)
     nested.setdefault("task", {})["name"] = "classification"
-    config = experiment(nested, toml=config_file)
+    config = experiment(nested, file=config_file)
     if dry_run:
         planned = ready(config, output_maps_directory)
         click.echo(to_toml(config))
