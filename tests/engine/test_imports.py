@@ -177,6 +177,37 @@ def test_a_data_group_comes_along_with_its_look(published_maps, prepared_once, t
     assert len(read(tmp_path / "new", "test")) == 6
 
 
+def of_cohort(maps, caps, table):
+    """Let the data group test be of cohort Here, whose CAPS a table names."""
+    with_test_group(maps, caps)
+    home = maps / "groups/test"
+    (home / "maps.json").write_text(
+        json.dumps({"caps_directory": str(table), "multi_cohort": True})
+    )
+    data = home / "data.tsv"
+    data.write_text(data.read_text().replace("single", "Here"))
+    shutil.rmtree(maps / "split-0/best-loss/test")
+
+
+def test_a_group_of_several_cohorts_keeps_their_places(published_maps, prepared_once, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "caps.tsv").write_text(f"cohort\tpath\nThere\tthere\nHere\t{prepared_once}\n")
+    of_cohort(published_maps, prepared_once, tmp_path / "caps.tsv")
+    import_maps(published_maps, tmp_path / "new")
+    group = folder.read_group(tmp_path / "new", "test")
+    assert folder.caps_of(group) == {"Here": prepared_once}
+    predict(PredictConfig(gpu=False, n_proc=0), tmp_path / "new", "test")
+    assert len(read(tmp_path / "new", "test")) == 6
+
+
+def test_a_table_of_cohorts_that_is_gone_is_said(published_maps, prepared_once, tmp_path, caplog):
+    of_cohort(published_maps, prepared_once, tmp_path / "gone.tsv")
+    import_maps(published_maps, tmp_path / "new")
+    assert "the images of test are not found any more" in caplog.text
+    with pytest.raises(MissingInputError, match="gone.tsv"):
+        predict(PredictConfig(gpu=False, n_proc=0), tmp_path / "new", "test")
+
+
 def test_a_look_that_leaked_is_marked(published_maps, prepared_once, tmp_path, caplog):
     with_test_group(published_maps, prepared_once, "split/2_fold/split-1/validation_baseline.tsv")
     import_maps(published_maps, tmp_path / "new")
