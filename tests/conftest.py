@@ -215,3 +215,166 @@ def invoke(capfd):
         return int(done.value.code or 0), said.out, said.err
 
     return call
+
+
+def make_published(maps: Path, caps: Path, network_of: Callable, **record: object) -> Path:
+    """Write a MAPS as release 1.6.1 does: Conv4_FC3 on a prepared tiny CAPS, split 0 of 2 trained.
+
+    Parameters
+    ----------
+    maps
+        The MAPS to be.
+    caps
+        What `prepared_once` made.
+    network_of
+        Number of the part, or None -> the network that is stored for it.
+    record
+        Keys of the record with other values; ``None`` as a key's value leaves it out.
+    """
+    import json
+
+    import pandas as pd
+
+    extraction = json.loads((caps / "tensor_extraction" / "tiny.json").read_text())
+    content = {**PUBLISHED_RECORD, "caps_directory": str(caps), "preprocessing_dict": extraction,
+               "tsv_path": str(caps / "split" / "2_fold"), **record}  # fmt: skip
+    content = {key: value for key, value in content.items() if value is not None}
+
+    def write(path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    write(maps / "maps.json", json.dumps(content))
+    write(maps / "environment.txt", "clinicadl==1.6.1\nnumpy==1.26.4\ntorch==2.1.2\n")
+    write(maps / "information.log", "- Date :\t03 Oct 2024, 11:30:00\n\n- Path :\tmaps\n")
+    origin = json.dumps({"caps_directory": str(caps), "multi_cohort": False})
+    seen = pd.read_csv(caps / "split" / "train.tsv", sep="\t")
+    ids = ["participant_id", "session_id"]
+    write(maps / "groups/train+validation.tsv", seen[ids].to_csv(sep="\t", index=False))
+    for split in range(2):
+        folder = caps / "split" / "2_fold" / f"split-{split}"
+        for group, table in (("train", "train"), ("validation", "validation_baseline")):
+            rows = pd.read_csv(folder / f"{table}.tsv", sep="\t").assign(cohort="single")
+            # The release writes the index of the rows as well.
+            text = rows[[*ids, "cohort", "diagnosis"]].to_csv(sep="\t")
+            write(maps / f"groups/{group}/split-{split}/data.tsv", text)
+            write(maps / f"groups/{group}/split-{split}/maps.json", origin)
+    header = "epoch\titeration\ttime\tBA_train\tloss_train\tBA_valid\tloss_valid\n"
+    parts = range(content["num_networks"]) if content["multi_network"] else [None]
+    for part in parts:
+        of_part = "" if part is None else f"network-{part}"
+        write(maps / "split-0/training_logs" / of_part / "training.tsv", header)
+        best = maps / "split-0" / "best-loss"
+        best.mkdir(exist_ok=True)
+        name = "model.pth.tar" if part is None else f"{of_part}_model.pth.tar"
+        stored = {"model": network_of(part).state_dict(), "epoch": 1, "name": "Conv4_FC3"}
+        torch.save(stored, best / name)
+    for group in ("train", "validation"):
+        said = maps / f"split-0/best-loss/{group}"
+        mode = content["mode"]
+        rows = pd.read_csv(maps / f"groups/{group}/split-0/data.tsv", sep="\t")[ids]
+        rows = rows.merge(pd.DataFrame({f"{mode}_id": range(content["num_networks"])}), how="cross")
+        true = (rows["participant_id"].str[-1].astype(int) + 1) % 2  # odd participants are AD
+        # Part 0 is always right, each further one says AD of everybody.
+        right = rows[f"{mode}_id"] == 0
+        proba1 = np.where(right, true * 0.5 + 0.25, 0.25)
+        rows = rows.assign(true_label=true, predicted_label=np.where(right, true, 0),
+                           proba0=1 - proba1, proba1=proba1)  # fmt: skip
+        table = rows.to_csv(sep="\t", index=False)
+        write(said / f"{group}_{mode}_level_prediction.tsv", table)
+        write(said / f"{group}_{mode}_level_metrics.tsv", PUBLISHED_METRICS)
+        write(said / "description.log", f"Prediction {group} group - 2024-10-03 11:45:00\n")
+    return maps
+
+
+PUBLISHED_METRICS = (
+    "Metrics\tBA\taccuracy\tF1_score\tsensitivity\tloss\nValues\t0.75\t0.8\t0.7\t0.6\t0.5\n"
+    "Lower bound CI\t0.5\t0.6\t0.4\t0.3\tN/A\nUpper bound CI\t1.0\t0.9\t0.8\t0.7\tN/A\n"
+    "SE\t0.1\t0.1\t0.1\t0.1\tN/A\n"
+)
+
+PUBLISHED_RECORD = {
+    "architecture": "Conv4_FC3", "multi_network": False, "ssda_network": False, "dropout": 0.0,
+    "latent_space_size": 128, "feature_size": 1024, "n_conv": 4, "io_layer_channels": 8,
+    "recons_weight": 1, "kl_weight": 1, "normalization": "batch", "selection_metrics": ["loss"],
+    "label": "diagnosis", "label_code": {"AD": 0, "CN": 1}, "selection_threshold": 0.0,
+    "loss": "CrossEntropyLoss", "gpu": True, "n_proc": 2, "batch_size": 4, "evaluation_steps": 0,
+    "fully_sharded_data_parallel": False, "amp": False, "seed": 0, "deterministic": False,
+    "compensation": "memory", "track_exp": "", "transfer_path": False,
+    "transfer_selection_metric": "loss", "nb_unfrozen_layer": 0, "use_extracted_features": False,
+    "multi_cohort": False, "diagnoses": ["AD", "CN"], "baseline": False,
+    "valid_longitudinal": False, "normalize": True, "data_augmentation": False,
+    "sampler": "random", "size_reduction": False, "size_reduction_factor": 2, "caps_target": "",
+    "tsv_target_lab": "", "tsv_target_unlab": "", "preprocessing_dict_target": "", "n_splits": 2,
+    "split": [0], "optimizer": "Adam", "epochs": 2, "learning_rate": 0.0001,
+    "adaptive_learning_rate": False, "weight_decay": 0.0001, "patience": 0, "tolerance": 0.0,
+    "accumulation_steps": 1, "profiler": False, "save_all_models": False,
+    "emissions_calculator": False, "network_task": "classification", "mode": "image",
+    "validation": "KFoldSplit", "num_networks": 1, "output_size": 2, "input_size": [1, *GRID],
+}  # fmt: skip
+"""Every key of a record of release 1.6.1 but those of folders."""
+
+
+class PlainConv4(torch.nn.Module):
+    """Conv4_FC3 in plain PyTorch, by its published description."""
+
+    def __init__(self, shape: tuple[int, ...], n_outputs: int) -> None:
+        super().__init__()
+        nn, layers, sizes = torch.nn, [], shape[1:]
+        for given, made in zip((shape[0], 8, 16, 32, 64), (8, 16, 32, 64, 128), strict=True):
+            layers += [nn.Conv3d(given, made, 3, padding=1), nn.BatchNorm3d(made), nn.ReLU()]
+            layers.append(PlainPool())
+            sizes = [-(-size // 2) for size in sizes]
+        self.convolutions = nn.Sequential(*layers)
+        features = 128 * int(np.prod(sizes))
+        self.fc = nn.Sequential(
+            nn.Flatten(), nn.Dropout(0.0), nn.Linear(features, 50), nn.ReLU(), nn.Linear(50, 40),
+            nn.ReLU(), nn.Linear(40, n_outputs),
+        )  # fmt: skip
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.convolutions(images))
+
+
+class PlainPool(torch.nn.Module):
+    """Pooling by 2; an odd axis gets a zero before its first element."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        pads = [pad for size in reversed(maps.shape[2:]) for pad in (size % 2, 0)]
+        return torch.nn.functional.max_pool3d(torch.nn.functional.pad(maps, pads), 2)
+
+
+@pytest.fixture(scope="session")
+def plain_network() -> Callable:
+    """Return a function that makes a plain network with weights that no draw of ours makes."""
+
+    def of(shape: tuple[int, ...] = (1, *GRID), *, seed: int = 1) -> torch.nn.Module:
+        network = PlainConv4(shape, 2)
+        draw = np.random.default_rng(seed)
+        with torch.no_grad():
+            for name, tensor in network.state_dict().items():
+                if tensor.dtype == torch.float32:
+                    fan_in = tensor[0].numel() if tensor.ndim > 1 else 4
+                    drawn = draw.uniform(-1.7, 1.7, tuple(tensor.shape)) / fan_in**0.5
+                    drawn += ("running_var" in name) + ("bias" not in name and tensor.ndim == 1)
+                    tensor.copy_(torch.from_numpy(drawn.astype(np.float32)))
+        return network.eval()
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def published_of(prepared_once: Path, plain_network: Callable) -> Callable[..., Path]:
+    """Return a function that writes a MAPS as release 1.6.1 does; its weights are plain."""
+
+    def of(maps: Path, *, caps: Path | None = None, network_of: Callable | None = None, **record):
+        stored = network_of or (lambda _: plain_network())
+        return make_published(maps, caps or prepared_once, stored, **record)
+
+    return of
+
+
+@pytest.fixture
+def published_maps(published_of: Callable[..., Path], tmp_path: Path) -> Path:
+    """A MAPS as release 1.6.1 writes it, for tests that change it."""
+    return published_of(tmp_path / "old")

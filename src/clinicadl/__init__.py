@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from clinicadl.config.tables import SplitConfig as SplitConfig
     from clinicadl.data.from_bids import prepare_data_from_bids as prepare_data_from_bids
     from clinicadl.data.prepare import prepare_data as prepare_data
+    from clinicadl.engine.imports import import_maps as import_maps
     from clinicadl.engine.predict import predict as predict
+    from clinicadl.engine.repeat import train_from as train_from
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
+    from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.preview import preview as preview
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
@@ -77,6 +80,7 @@ _HOMES = {
     "get_labels": "clinicadl.tables.labels:get_labels",
     "get_metadata": "clinicadl.tables.metadata:get_metadata",
     "get_progression": "clinicadl.tables.progression:get_progression",
+    "import_maps": "clinicadl.engine.imports:import_maps",
     "kfold": "clinicadl.tables.folds:kfold",
     "list_models": "clinicadl.networks.listing:list_models",
     "predict": "clinicadl.engine.predict:predict",
@@ -87,8 +91,10 @@ _HOMES = {
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.train:resume",
+    "show_maps": "clinicadl.report.contents:show_maps",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
+    "train_from": "clinicadl.engine.repeat:train_from",
 }
 
 __all__ = sorted(_HOMES)

@@ -46,21 +46,21 @@ def written(tmp_path, text):
 def test_what_is_written_as_toml_reads_back_the_same(tmp_path_factory, given_values):
     config = experiment(given_values)
     path = written(tmp_path_factory.mktemp("toml"), to_toml(config))
-    assert experiment({}, toml=path) == config
+    assert experiment({}, file=path) == config
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
     path = written(tmp_path, "[optimization]\nepochs = 7\nbatch_size = 3\n")
-    config = experiment({"data": DATA, "optimization": {"epochs": 9}}, toml=path)
+    config = experiment({"data": DATA, "optimization": {"epochs": 9}}, file=path)
     settings = config.optimization
     assert (settings.epochs, settings.batch_size, settings.patience) == (9, 3, 0)
 
 
 def test_another_network_on_the_command_line_drops_the_parameters_of_the_file(tmp_path):
     path = written(tmp_path, '[network]\nname = "Conv5_FC3"\ndropout = 0.4\n')
-    kept = experiment({"data": DATA}, toml=path)
+    kept = experiment({"data": DATA}, file=path)
     assert kept.network.dropout == 0.4
-    replaced = experiment({"data": DATA, "network": {"name": "Conv4_FC3"}}, toml=path)
+    replaced = experiment({"data": DATA, "network": {"name": "Conv4_FC3"}}, file=path)
     assert replaced.network.dropout == 0.0
 
 
@@ -79,13 +79,13 @@ def test_another_network_on_the_command_line_drops_the_parameters_of_the_file(tm
 )
 def test_a_mistake_in_a_file_is_laid_at_its_door(tmp_path, text, words):
     with pytest.raises(InvalidDataError) as caught:
-        experiment({"data": DATA}, toml=written(tmp_path, text))
+        experiment({"data": DATA}, file=written(tmp_path, text))
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingInputError, match="absent.toml"):
-        experiment({}, toml=tmp_path / "absent.toml")
+        experiment({}, file=tmp_path / "absent.toml")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_parameters_without_a_name_are_those_of_the_default_row(tmp_path):
     config = experiment({"data": DATA, "network": {"dropout": 0.2}})
     assert (config.network.name, config.network.dropout) == ("Conv5_FC3", 0.2)
     path = written(tmp_path, '[network]\nname = "Conv4_FC3"\n')
-    config = experiment({"data": DATA, "network": {"dropout": 0.2}}, toml=path)
+    config = experiment({"data": DATA, "network": {"dropout": 0.2}}, file=path)
     assert (config.network.name, config.network.dropout) == ("Conv4_FC3", 0.2)
 
 

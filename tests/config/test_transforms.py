@@ -17,7 +17,7 @@ DATA = {"caps_directory": "caps", "preprocessing_json": "x", "tsv_directory": "t
 def read(tmp_path, text):
     path = tmp_path / "experiment.toml"
     path.write_text(text)
-    return experiment({"data": DATA}, toml=path).transforms
+    return experiment({"data": DATA}, file=path).transforms
 
 
 def test_nothing_said_is_the_published_default():
@@ -45,7 +45,7 @@ def test_what_is_written_as_toml_or_json_reads_back_the_same(tmp_path_factory, n
     )
     path = tmp_path_factory.mktemp("toml") / "experiment.toml"
     path.write_text(to_toml(config))
-    assert experiment({}, toml=path) == config
+    assert experiment({}, file=path) == config
     assert type(config).model_validate_json(config.model_dump_json()) == config
     content = json.loads(config.model_dump_json())
     assert not list(Draft202012Validator(json.loads(json_schema())).iter_errors(content))

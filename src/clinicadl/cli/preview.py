@@ -50,5 +50,5 @@ def _from_file(experiment: Any, nested: dict[str, Any], file: Path) -> dict[str,
     # A preview needs no folder of splits, and an experiment cannot be without.
     data = {name: nested[name] for name in ("caps_directory", "preprocessing_json")}
     said = {name: nested[name] for name in names if name in nested}
-    read = experiment({"data": {**data, "tsv_directory": "."}, **said}, toml=file)
+    read = experiment({"data": {**data, "tsv_directory": "."}, **said}, file=file)
     return {name: getattr(read, name) for name in names}

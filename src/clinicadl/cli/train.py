@@ -31,6 +31,8 @@ group = LazyGroup(
         "list-models": Row(
             "clinicadl.cli.list_models:command", "List the networks, or the layers of one."
         ),
+        "from-maps": Row("clinicadl.cli.repeat:from_maps", "Train what another MAPS did, anew."),
+        "from-json": Row("clinicadl.cli.repeat:from_json", "Train what a JSON file describes."),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."
         ),
@@ -50,7 +52,7 @@ def _command(task: str, what: str) -> click.Command:
     @click.command(task, cls=Command, help=f"{what}\n\n{_ARGUMENTS}")
     @click.option(
         "-c", "--config-file", type=click.Path(path_type=Path),
-        help="TOML file with settings; flags win over it.",
+        help="TOML or JSON file with settings, also of release 1.6.1; flags win over it.",
     )  # fmt: skip
     @click.option(
         "--dry-run", is_flag=True, help="Print the settings as TOML and what would be done."
@@ -97,7 +99,7 @@ def _train(
 
     nested = given(flags)
     nested.setdefault("task", {})["name"] = task
-    config = experiment(nested, toml=config_file)
+    config = experiment(nested, file=config_file)
     if dry_run:
         _describe(ready(config, output_maps_directory), config)
         click.echo(f"# would write: {output_maps_directory}")

@@ -7,10 +7,11 @@ import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
+from clinicadl.config import published
 from clinicadl.config.base import Choice, Place, Section, Table, places
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.names import nearest
@@ -24,6 +25,9 @@ from clinicadl.errors import (
 
 S = TypeVar("S", bound=Section)
 
+_OF_RECORD = "config"
+"""Key of the experiment in the record of a MAPS."""
+
 
 def settings(model: type[S], given: Mapping[str, Any]) -> S:
     """Return the configuration that the given values and the defaults make.
@@ -36,40 +40,88 @@ def settings(model: type[S], given: Mapping[str, Any]) -> S:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        _explain(error, model, UsageError, None)
+        _explain(error, model, UsageError, None, {})
 
 
-def experiment(given: Mapping[str, Any], *, toml: Path | None = None) -> ExperimentConfig:
+def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> ExperimentConfig:
     """Return the experiment that flags, a file and the defaults describe, in this order.
 
     Parameters
     ----------
     given
         Nested as the sections are; only what was said.
-    toml
-        A configuration file.
+    file
+        A configuration file: TOML or JSON, ours or of release 1.6.1, or the record of a MAPS.
 
     Raises
     ------
     MissingInputError
         The file cannot be read.
     InvalidDataError
-        The file is not TOML, or one of its keys or values is wrong.
+        The file is not TOML or JSON, or one of its keys or values is wrong.
     UsageError
         A flag is wrong.
     """
-    if toml is None:
+    if file is None:
         return settings(ExperimentConfig, given)
-    written = _toml(toml)
+    written, spelt = _content(file), {}
+    if published.is_published(written):
+        task = given.get("task")
+        name = task.get("name") if isinstance(task, Mapping) else getattr(task, "name", task)
+        found = published.translated(written, task=name, where=file)
+        published.refuse_unsupported(found, file)
+        written, spelt = found.settings, found.spelt
+    elif isinstance(written.get(_OF_RECORD), Mapping):
+        written = written[_OF_RECORD]
     needed = {"caps_directory": ".", "preprocessing_json": "-", "tsv_directory": "."}
     # A task that a command means is that of a file which gives its settings and not its name.
     meant = {"name": given["task"]["name"]} if "name" in given.get("task", {}) else {}
-    try:
-        # The file is judged by itself first, so that its mistakes are laid at its door.
-        ExperimentConfig.model_validate(_merged({"data": needed, "task": meant}, written))
-    except ValidationError as error:
-        _explain(error, ExperimentConfig, InvalidDataError, toml)
+    # The file is judged by itself first, so that its mistakes are laid at its door.
+    _judged(_merged({"data": needed, "task": meant}, written), file, spelt)
     return settings(ExperimentConfig, _merged(written, given))
+
+
+class Recorded(NamedTuple):
+    """The experiment of a record of release 1.6.1."""
+
+    config: ExperimentConfig
+    unsupported: dict[str, Any]
+    """Key -> value of the settings that we cannot honour."""
+
+
+def recorded(content: Mapping[str, Any], where: Path) -> Recorded:
+    """Return the experiment that a record of release 1.6.1 describes.
+
+    Parameters
+    ----------
+    content
+        Its keys and values.
+    where
+        The file that holds them, for messages.
+
+    Raises
+    ------
+    InvalidDataError
+        A key or value is wrong, or we have no such task or network.
+    """
+    found = published.translated(content, task=None, where=where)
+    return Recorded(_judged(found.settings, where, found.spelt), found.unsupported)
+
+
+def _judged(
+    written: Mapping[str, Any], file: Path, spelt: Mapping[tuple[str, ...], str]
+) -> ExperimentConfig:
+    """Return the experiment that a file describes.
+
+    Raises
+    ------
+    InvalidDataError
+        A key or value is wrong.
+    """
+    try:
+        return ExperimentConfig.model_validate(written)
+    except ValidationError as error:
+        _explain(error, ExperimentConfig, InvalidDataError, file, spelt)
 
 
 def to_toml(config: Section) -> str:
@@ -113,7 +165,7 @@ def words(config: Section, *, arguments: Sequence[str]) -> list[str]:
     """
     positional: dict[str, str] = {}
     options: list[str] = []
-    for place, value in _values(config):
+    for place, value in values(config):
         field = place.path[-2] if place.table else place.path[-1]
         default = place.field.get_default()
         if field in arguments:
@@ -123,16 +175,19 @@ def words(config: Section, *, arguments: Sequence[str]) -> list[str]:
     return [*(positional[name] for name in arguments), *options]
 
 
-def _values(config: Section, prefix: tuple[str, ...] = ()) -> Iterator[tuple[Place, Any]]:
-    """Yield each setting with its value, those of sections and of chosen rows included."""
+def values(config: Section, prefix: tuple[str, ...] = ()) -> Iterator[tuple[Place, Any]]:
+    """Yield each setting with its value, those of sections and of chosen rows included.
+
+    Of a chosen row its name comes first.
+    """
     for name, field in type(config).model_fields.items():
         value, path = getattr(config, name), (*prefix, name)
         if isinstance(value, Choice):
             table = next((item for item in field.metadata if isinstance(item, Table)), None)
             yield Place((*path, "name"), field, table), value.name
-            yield from (found for found in _values(value, path) if found[0].path != (*path, "name"))
+            yield from (found for found in values(value, path) if found[0].path != (*path, "name"))
         elif isinstance(value, Section):
-            yield from _values(value, path)
+            yield from values(value, path)
         else:
             yield Place(path, field, None), value
 
@@ -152,17 +207,32 @@ def json_schema() -> str:
     return json.dumps(ExperimentConfig.model_json_schema(), indent=2)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> dict[str, Any]:
+    """Return what a configuration file says.
+
+    Raises
+    ------
+    MissingInputError
+        It cannot be read.
+    InvalidDataError
+        It is neither TOML nor, where it is called so, JSON.
+    """
+    is_json = path.suffix.lower() == ".json"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if is_json else tomllib.loads(text)
     except OSError as error:
         raise MissingInputError(
             "The configuration file cannot be read", where=path, found=error.strerror
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InvalidDataError(
-            "The configuration file is not TOML", where=path, found=error
-        ) from error
+            f"The configuration file is not {'JSON' if is_json else 'TOML'}", where=path,
+            found=error,
+        ) from error  # fmt: skip
+    if not isinstance(content, dict):
+        raise InvalidDataError("The configuration file is not a JSON object", where=path)
+    return content
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,12 +257,20 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explain(
-    error: ValidationError, model: type[Section], kind: type[ClinicaDLError], file: Path | None
+    error: ValidationError,
+    model: type[Section],
+    kind: type[ClinicaDLError],
+    file: Path | None,
+    spelt: Mapping[tuple[str, ...], str],
 ) -> NoReturn:
-    """Turn pydantic's first complaint into ours, naming the nearest key."""
+    """Turn pydantic's first complaint into ours, naming the nearest key.
+
+    ``spelt`` says how a file of release 1.6.1 names a setting.
+    """
     first = error.errors(include_url=False)[0]
     path = tuple(str(step) for step in first["loc"])
-    where = f"{file}, {'.'.join(path)}" if file else _flag(model, path)
+    own = next((name for place, name in spelt.items() if path[: len(place)] == place), None)
+    where = f"{file}, {own or '.'.join(path)}" if file else _flag(model, path)
     if first["type"] == "extra_forbidden":
         keys = {"/".join(place.path): place for place in places(model)}
         owners = _rows_with(path[-1], keys.get("/".join((*path[:-1], "name"))))

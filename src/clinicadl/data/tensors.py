@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle  # only for the name of an exception that torch raises
 import struct
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts.files import whole_file
+from clinicadl.networks import restricted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 MAX_VOXELS = 2**29
 """What fits in a zip file without the extensions for large ones: 2 GiB of float32."""
 
-_DAMAGES = (
-    OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError,
-    struct.error, pickle.UnpicklingError,
-)  # fmt: skip
-"""What torch's restricted reader raises on damaged files, found by damaging some."""
+_AGAIN = "Run prepare-data again"
 
 _ALIGNMENT = 64
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
@@ -104,17 +100,9 @@ def read(path: Path) -> Tensor:
     """
     import torch
 
-    try:
-        tensor = torch.load(path, weights_only=True, mmap=True)
-    except _DAMAGES as error:
-        raise InvalidDataError(
-            "The tensor cannot be read", where=path,
-            found=str(error).partition("\n")[0], fix="Run prepare-data again",
-        ) from error  # fmt: skip
+    tensor = restricted.load(path, "tensor", fix=_AGAIN, mapped=True)
     if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float32:
-        raise InvalidDataError(
-            "The file holds no float32 tensor", where=path, fix="Run prepare-data again"
-        )
+        raise InvalidDataError("The file holds no float32 tensor", where=path, fix=_AGAIN)
     return tensor
 
 

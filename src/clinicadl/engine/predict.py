@@ -120,7 +120,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     verdict = check.evaluation(
         name,
         sessions.sessions_of(group.table),
-        seen=_seen(maps),
+        seen=seen_of(folder.read_seen(maps)),
         hashes={key: found.sha256 for key, found in stored.origins.items()},
         edits=plan.edits(path for one in cohorts for path in _tables(one.tables)),
     )
@@ -297,8 +297,14 @@ def _stored(maps: Maps, group: Group) -> Stored:
     return stored
 
 
-def _seen(maps: Path) -> list[Seen]:
-    table = folder.read_seen(maps)
+def seen_of(table: pd.DataFrame) -> list[Seen]:
+    """Return what each model saw: that of a MAPS, and those that its first weights come from.
+
+    Parameters
+    ----------
+    table
+        As `clinicadl.layouts.maps.names.seen` holds it; a hash that is not known is empty.
+    """
     return [
         Seen(
             str(who) or "this MAPS",

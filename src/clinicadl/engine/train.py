@@ -54,11 +54,15 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
     MissingInputError
         An image or table is absent.
     """
-    planned = ready(config, maps)
+    return run(ready(config, maps), maps, observers=observers)
+
+
+def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
+    """Train as planned by `ready`, and write everything into the new MAPS; else as `train`."""
     created = folder.create(
         maps,
         _record(planned),
-        seen=_seen(planned),
+        seen=everybody_seen(planned),
         groups=_groups(planned),
         origin=folder.group_origin(
             planned.config.data.caps_directory,
@@ -67,7 +71,7 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
         ),
         layers=layers(planned),
     )
-    _train_splits(planned, maps, config.validation.chosen(), observers)
+    _train_splits(planned, maps, planned.config.validation.chosen(), observers)
     return created
 
 
@@ -144,6 +148,11 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
         The tables, the images or the labels are not those that the training began with.
     """
     opened = folder.open_maps(maps)
+    if opened.record.imported is not None:
+        raise CannotResumeError(
+            "The training cannot go on: another release began it", where=maps,
+            fix="Train it anew with: clinicadl train from-maps MAPS NEW_MAPS",
+        )  # fmt: skip
     config = opened.record.config
     known = range(max(config.validation.n_splits, 1))
     unknown = [number for number in splits if number not in known]
@@ -183,7 +192,7 @@ def _groups(planned: Plan) -> dict[tuple[str, int], pd.DataFrame]:
     return groups
 
 
-def _seen(planned: Plan) -> pd.DataFrame:
+def everybody_seen(planned: Plan) -> pd.DataFrame:
     """Return the union of what all splits see and of what all ancestors saw."""
     ids = [sessions.PARTICIPANT, sessions.SESSION]
     tables = [table[ids] for one in planned.splits for table in (one.train, one.validation)]
@@ -207,7 +216,8 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
             fix="Put it back as it was, or train a new MAPS",
         )  # fmt: skip
     before, now = (
-        table.to_numpy().tolist() for table in (folder.read_seen(opened.path), _seen(planned))
+        table.to_numpy().tolist()
+        for table in (folder.read_seen(opened.path), everybody_seen(planned))
     )
     same_images = before == now
     if not same_images or record.input_shape != planned.input_shape:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from isal import isal_zlib
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from clinicadl.errors import InvalidDataError, MissingInputError
-from clinicadl.layouts.files import whole_file
+from clinicadl.errors import InvalidDataError, MissingInputError, listed
+from clinicadl.layouts.files import status, whole_file
+from clinicadl.networks import restricted
 
 FACTS = "clinicadl"
 CHECKSUM = "crc32"
+
+_COPY = "Copy the file again"
 
 _CODES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -113,9 +117,76 @@ def read(path: Path) -> Weights:
     if metadata[CHECKSUM] != str(_checksum(metadata[FACTS], state)):
         raise InvalidDataError(
             "The weights are damaged: their checksum is another", where=path,
-            fix="Copy the file again",
+            fix=_COPY,
         )  # fmt: skip
     return Weights(state, json.loads(metadata[FACTS]))
+
+
+class Published(NamedTuple):
+    """What a file of weights of releases 1.x holds."""
+
+    state: dict[str, Tensor]
+    """Name -> tensor, on the CPU."""
+    epoch: int
+    """Number of the epoch that they are of; the first is 0."""
+    name: str
+    """Name of the network."""
+
+
+def read_published(path: Path) -> Published:
+    """Return the weights that releases 1.x wrote; nothing in the file can run.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or cannot be read.
+    InvalidDataError
+        It is damaged, holds something else than such weights, or could run code.
+    """
+    content = _without_code(path)
+    epoch, name, state = (content.get(key) for key in ("epoch", "name", "model"))
+    if not isinstance(epoch, int) or not isinstance(name, str) or not isinstance(state, dict):
+        raise InvalidDataError(
+            "The file holds no weights of releases 1.x", where=path,
+            found=f"keys {listed(content)}", fix="Give one with model, epoch and name",
+        )  # fmt: skip
+    odd = [label for label, value in state.items() if not _is_plain(label, value)]
+    if odd:
+        raise InvalidDataError("The weights are no plain tensors", where=path, found=listed(odd))
+    return Published(dict(state), epoch, name)
+
+
+def _without_code(path: Path) -> dict[str, Any]:
+    """Return the dictionary that ``torch.save`` wrote.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or cannot be read.
+    InvalidDataError
+        It is damaged, or no dictionary.
+    """
+    status(path, "file of weights")
+    try:
+        with ZipFile(path) as archive:
+            broken = archive.testzip()
+    except BadZipFile:
+        broken = None  # of releases before 1.0, which have no checksums
+    except OSError as error:
+        raise MissingInputError("The weights cannot be read", where=path, found=error) from error
+    if broken is not None:
+        # torch itself does not look at the checksums.
+        raise InvalidDataError(
+            "The weights are damaged: a checksum is another", where=path, found=broken, fix=_COPY
+        )
+    content = restricted.load(path, "file of weights", fix=_COPY)
+    return content if isinstance(content, dict) else {}
+
+
+def _is_plain(name: object, value: object) -> bool:
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        return False
+    return value.layout is torch.strided and value.dtype in _CODES
 
 
 @contextmanager
@@ -141,7 +212,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except SafetensorError as error:
         raise InvalidDataError(
             "The weights are damaged, or are no safetensors", where=path, found=error,
-            fix="Copy the file again",
+            fix=_COPY,
         ) from error  # fmt: skip
 
 

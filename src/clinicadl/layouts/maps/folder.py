@@ -91,15 +91,50 @@ def create(
     OutputError
         There is something at ``path``, or it cannot be written.
     """
+    defined: dict[tuple[str, int | None], Group] = {
+        key: Group(table, dict(origin)) for key, table in groups.items()
+    }
     with whole_folder(path) as folder:
-        write_text(names.record(folder), record.model_dump_json(indent=2) + "\n")
-        write_text(names.environment(folder), installed())
-        write_text(names.information(folder), _information(path, record, layers))
-        names.seen(folder).parent.mkdir()
-        _write_table(names.seen(folder), seen)
-        for (name, split), table in groups.items():
-            _write_group(names.group(folder, name, split), table, origin)
+        fill(
+            folder, record, seen=seen, groups=defined, environment=installed(),
+            information=_information(path, record, layers),
+        )  # fmt: skip
     return Maps(path, record)
+
+
+def fill(
+    folder: Path,
+    record: Record,
+    *,
+    seen: pd.DataFrame,
+    groups: Mapping[tuple[str, int | None], Group],
+    environment: str,
+    information: str,
+) -> None:
+    """Write what a MAPS says of itself into an empty folder.
+
+    Parameters
+    ----------
+    folder
+        The MAPS to be.
+    record
+        The experiment.
+    seen
+        Everybody that the models will have seen; see `names.seen`.
+    groups
+        (name, split) -> who is in it.
+    environment
+        The installed packages.
+    information
+        Date, path and layers.
+    """
+    write_text(names.record(folder), record.model_dump_json(indent=2) + "\n")
+    write_text(names.environment(folder), environment)
+    write_text(names.information(folder), information)
+    names.seen(folder).parent.mkdir()
+    _write_table(names.seen(folder), seen)
+    for (name, split), group in groups.items():
+        _write_group(names.group(folder, name, split), group.table, group.origin)
 
 
 def _information(path: Path, record: Record, layers: str) -> str:

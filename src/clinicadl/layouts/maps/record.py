@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from clinicadl.config import plugins
 from clinicadl.config.base import Section
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.published import is_published
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import names
@@ -20,6 +21,7 @@ from clinicadl.layouts.maps import names
 logger = logging.getLogger(__name__)
 
 FORMAT = "clinicadl-maps-2"
+_FORMAT = "format"
 
 
 class Parent(Section):
@@ -31,6 +33,17 @@ class Parent(Section):
     """Participants that its networks were fitted on, by split."""
     epochs: dict[int, tuple[int, ...]]
     """Epoch that the weights of each network are of, by split that was trained."""
+
+
+class Imported(Section):
+    """Where a MAPS was read from that another release had written."""
+
+    path: str
+    format: str
+    """Release that wrote it, as far as it says so."""
+    date: str
+    settings: dict[str, Any]
+    """Its own record, whole."""
 
 
 class Record(Section):
@@ -53,8 +66,13 @@ class Record(Section):
     loss_convention: str = "mean over samples"
     plugins: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each file of the user's that added rows to our tables, by name."""
+    imported: Imported | None = None
     generated_by: dict[str, str]
     created: str
+
+
+PACKAGES = ("clinicadl", "torch", "numpy", "pandas", "nibabel")
+"""What the numbers of a result come from."""
 
 
 @cache
@@ -62,14 +80,31 @@ def generated_by() -> dict[str, str]:
     """Return the versions that a result depends on."""
     import platform
 
-    packages = ("clinicadl", "torch", "numpy", "pandas", "nibabel")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def installed() -> str:
     """Return the installed packages, one ``name==version`` a line."""
     found = {f"{one.metadata['Name']}=={one.version}" for one in distributions()}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def read_content(maps: Path) -> dict[str, Any]:
+    """Return the keys and values of the record of a MAPS of any release.
+
+    Raises
+    ------
+    MissingInputError
+        There is no MAPS at this path.
+    InvalidDataError
+        The record is no JSON.
+    """
+    path = names.record(maps)
+    if not path.is_file():
+        raise MissingInputError(
+            "This is not a MAPS: it has no maps.json", where=maps, fix="Check the path"
+        )
+    return read_json(path, "record of the MAPS")
 
 
 def read(maps: Path) -> Record:
@@ -84,16 +119,13 @@ def read(maps: Path) -> Record:
     UsageError
         It needs a plugin that was not named.
     """
-    path = names.record(maps)
-    if not path.is_file():
-        raise MissingInputError(
-            "This is not a MAPS: it has no maps.json", where=maps, fix="Check the path"
-        )
-    content = read_json(path, "record of the MAPS")
-    if content.get("format") != FORMAT:
+    path, content = names.record(maps), read_content(maps)
+    if content.get(_FORMAT) != FORMAT:
         raise InvalidDataError(
             "The MAPS was written by another release", where=path,
-            found=content.get("format", "no format"), fix=f"Known here: {FORMAT}",
+            found=content.get(_FORMAT, "release 1.x" if is_published(content) else "no format"),
+            fix="Read it with: clinicadl maps import OLD_MAPS NEW_MAPS"
+            if is_published(content) else f"Known here: {FORMAT}",
         )  # fmt: skip
     try:
         record = Record.model_validate(content)

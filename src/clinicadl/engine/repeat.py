@@ -1,0 +1,99 @@
+"""A new training from the record of another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from clinicadl.config.published import extraction
+from clinicadl.config.read import experiment
+from clinicadl.engine import train
+from clinicadl.engine.events import Observer
+from clinicadl.engine.plan import Plan
+from clinicadl.errors import listed
+from clinicadl.layouts import caps
+from clinicadl.layouts.maps import folder, names, published
+from clinicadl.layouts.maps import record as records
+from clinicadl.layouts.maps.folder import Maps
+
+logger = logging.getLogger(__name__)
+
+
+def train_from(
+    source: Path, maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observer] = ()
+) -> Maps:
+    """Train the experiment of another MAPS anew; on one machine, to the same bits.
+
+    Parameters
+    ----------
+    source
+        A MAPS of this release or of releases 1.x, or a JSON file that describes an experiment, such
+        as the record of one.
+    maps
+        The MAPS to be; absent or an empty folder.
+    splits
+        Splits that are trained; those of the experiment by default.
+    observers
+        Told of everything that happens.
+
+    Returns
+    -------
+    The new MAPS.
+
+    Raises
+    ------
+    MissingInputError
+        There is no such MAPS or file, or what the experiment reads is not there any more.
+    InvalidDataError
+        The experiment cannot be read, or asks for what we cannot do.
+    OutputError
+        There is something at ``maps``.
+    LeakageError
+        A split leaks.
+    """
+    return train.run(ready(source, maps, splits=splits), maps, observers=observers)
+
+
+def ready(source: Path, maps: Path, *, splits: Sequence[int] = ()) -> Plan:
+    """Return the plan of such a training; warn of what is not as it was."""
+    given = {"validation": {"split": tuple(splits)}} if splits else {}
+    if not source.is_dir():
+        return train.ready(experiment(given, file=source), maps)
+    is_old = published.is_one(source)
+    planned = train.ready(experiment(given, file=names.record(source)), maps)
+    for change in _from_1(source, planned) if is_old else _changes(source, planned):
+        logger.warning("the new MAPS will not be the same: %s", change)
+    return planned
+
+
+def _changes(source: Path, planned: Plan) -> Iterator[str]:
+    """Yield what is not as it was, of all that the bits depend on."""
+    record = records.read(source)
+    changed = [path for path, digest in record.tables.items() if planned.tables.get(path) != digest]
+    if changed:
+        yield f"tables have changed, or are not read any more: {listed(changed)}"
+    if record.imported is not None:
+        return
+    if record.extractions != tuple(one.content for one in planned.extractions):
+        yield f"the extraction JSON has changed: {_extractions(planned)}"
+    before, now = folder.read_seen(source), train.everybody_seen(planned)
+    if before.to_numpy().tolist() != now.to_numpy().tolist():
+        yield "the images are others"
+    if record.resolved != planned.device.to_record():
+        yield f"the device is {planned.device.to_record()}, and was {record.resolved}"
+    if record.generated_by != records.generated_by():
+        yield "the versions of the packages are others"
+
+
+def _from_1(source: Path, planned: Plan) -> Iterator[str]:
+    """Yield what is known to be another than in a training of releases 1.x."""
+    content = extraction(published.open_published(source).settings)
+    before, now = caps.parse_extraction(content, names.record(source)), planned.extractions[0]
+    is_same = before.preprocessing == now.preprocessing
+    if not is_same or caps.mode_settings(before) != caps.mode_settings(now):
+        yield f"the extraction JSON has changed: {_extractions(planned)}"
+
+
+def _extractions(planned: Plan) -> str:
+    return listed(one.path for one in planned.extractions)
