@@ -14,6 +14,7 @@ ORDER = (
     "parts",
     "tables",
     "intervals",
+    "unpooling",
     "training_step",
     "epoch",
 )

@@ -128,6 +128,7 @@ def test_every_late_link_of_a_setting_leads_somewhere():
         transforms.NORMALIZATIONS, transforms.AUGMENTATIONS,
     )  # fmt: skip
     linked = [row.builds for rows in tables for row in rows.values() if hasattr(row, "builds")]
+    linked += [row.starts for row in network.NETWORKS.values() if row.starts is not None]
     assert linked
     for link in linked:
         module, _, name = link.partition(":")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clinicadl.config.labels import RestrictConfig as RestrictConfig
     from clinicadl.config.predict import PredictConfig as PredictConfig
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
+    from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from clinicadl.config.tables import ExperimentTablesConfig as ExperimentTablesConfig
     from clinicadl.config.tables import KFoldConfig as KFoldConfig
     from clinicadl.config.tables import SplitConfig as SplitConfig
+    from clinicadl.data.from_bids import prepare_data_from_bids as prepare_data_from_bids
     from clinicadl.data.prepare import prepare_data as prepare_data
     from clinicadl.engine.imports import import_maps as import_maps
     from clinicadl.engine.predict import predict as predict
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
     from clinicadl.guard.audit import check_tables as check_tables
+    from clinicadl.networks.listing import list_models as list_models
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.preview import preview as preview
     from clinicadl.synthesis.noise import generate_random as generate_random
@@ -60,6 +63,7 @@ _HOMES = {
     "MetadataConfig": "clinicadl.config.labels:MetadataConfig",
     "PredictConfig": "clinicadl.config.predict:PredictConfig",
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
+    "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
@@ -78,8 +82,10 @@ _HOMES = {
     "get_progression": "clinicadl.tables.progression:get_progression",
     "import_maps": "clinicadl.engine.imports:import_maps",
     "kfold": "clinicadl.tables.folds:kfold",
+    "list_models": "clinicadl.networks.listing:list_models",
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",
+    "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preview": "clinicadl.report.preview:preview",
     "read_experiment": "clinicadl.config.read:experiment",

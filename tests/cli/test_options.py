@@ -15,7 +15,7 @@ from clinicadl.config.mode import MODES_GROUP
 from clinicadl.config.prepare import PrepareConfig
 
 POSITIONAL = ("caps_directory", "preprocessing_json", "tsv_directory")
-IN_FILES_ONLY = {"label_code"}
+IN_FILES_ONLY = {"label_code", "convolutions_dict"}
 seen = {}
 
 

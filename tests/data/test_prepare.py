@@ -744,7 +744,7 @@ def test_an_image_that_is_smaller_than_the_others_is_listed(caps):
         ({"name": "roi", "roi_list": ("middle",)}, MissingInputError, "Known there: left, right"),
         (
             {"name": "roi", "roi_list": ("left",), "roi_custom_template": "X"},
-            UsageError, "Only custom images take --roi_custom_template",
+            UsageError, "Only custom and raw images take --roi_custom_template",
         ),
     ],
     ids=["patch", "padded", "slices", "no mask", "template"],

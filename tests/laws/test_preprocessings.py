@@ -8,7 +8,7 @@ import torch
 from clinicadl import PrepareConfig, prepare_data
 from clinicadl.config.base import from_table
 from clinicadl.config.preprocessing import PREPROCESSINGS
-from clinicadl.data import origin
+from clinicadl.data import belonging
 from clinicadl.draws import generator
 from clinicadl.errors import UsageError
 from clinicadl.layouts import caps, images, masks
@@ -46,13 +46,13 @@ def test_what_is_prepared_is_read_back_equal_to_the_image(tmp_path, name, mode, 
     said = caps.read_extraction(tmp_path, extraction.name)
     assert said.preprocessing == ROWS[name](**settings)
     assert caps.mode_settings(said).name == mode
-    found = origin.verify(tmp_path, said.preprocessing, KEYS)
+    found = belonging.verify(tmp_path, said.preprocessing, KEYS)
     for key, path in paths.items():
-        tensor, known = found[key]
-        assert tensor.tensor.parent.name == name.replace("-", "_")
+        (tensor,), known = found[key]
+        assert tensor.parent.name == name.replace("-", "_")
         image = nib.load(path)
         expected = torch.from_numpy(image.get_fdata(dtype=np.float32))[None]
-        assert torch.equal(torch.load(tensor.tensor), expected)
+        assert torch.equal(torch.load(tensor), expected)
         np.testing.assert_array_equal(known.affine, image.affine)
 
 
@@ -83,7 +83,7 @@ def test_a_region_is_cut_by_the_mask_of_its_template(tmp_path, name, pipelines):
             prepare_data(config)
         return
     prepare_data(config)
-    found = origin.verify_parts(
+    found = belonging.verify_parts(
         tmp_path, config.preprocessing, KEYS, mode=config.mode,
         masks=masks.read(tmp_path, config.mode, config.preprocessing),
     )  # fmt: skip

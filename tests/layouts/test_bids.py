@@ -2,7 +2,8 @@
 
 import pytest
 
-from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
+from clinicadl.config.raw import RAW
+from clinicadl.errors import InvalidDataError, MissingInputError
 from clinicadl.layouts import bids
 
 
@@ -107,13 +108,13 @@ MIXED = (
 )  # fmt: skip
 def test_the_image_of_a_modality_is_found(tmp_path, modality, options, expected):
     files = bids.index(make(tmp_path, *MIXED))
-    assert named(bids.images(files, modality, **options)) == expected
+    assert named(bids.images(files, RAW[modality](**options))) == expected
 
 
 def test_several_images_of_one_session_are_refused(tmp_path):
     files = bids.index(make(tmp_path, *MIXED))
     with pytest.raises(InvalidDataError, match=r"sub-01 \| ses-1") as caught:
-        bids.images(files, "pet")
+        bids.images(files, RAW["pet"]())
     assert "18FAV45" in str(caught.value)
     assert "18FFDG" in str(caught.value)
 
@@ -121,23 +122,14 @@ def test_several_images_of_one_session_are_refused(tmp_path):
 def test_the_last_of_several_runs_is_taken_with_a_warning(tmp_path, caplog):
     names = [f"sub-01/anat/sub-01_run-{i}_T1w.nii.gz" for i in (2, 10, 1)]
     files = bids.index(make(tmp_path, *names))
-    assert named(bids.images(files, "t1")) == {("sub-01", None): "sub-01_run-10_T1w.nii.gz"}
+    assert named(bids.images(files, RAW["t1"]())) == {("sub-01", None): "sub-01_run-10_T1w.nii.gz"}
     assert "several runs" in caplog.text
 
 
 def test_runs_of_two_kinds_are_several_images(tmp_path):
     names = ["sub-01/anat/sub-01_run-1_T1w.nii.gz", "sub-01/anat/sub-01_acq-x_run-2_T1w.nii.gz"]
     with pytest.raises(InvalidDataError, match="Several images"):
-        bids.images(bids.index(make(tmp_path, *names)), "t1")
-
-
-@pytest.mark.parametrize(
-    ("modality", "options"),
-    [("t3", {}), ("t1", {"tracer": "x"}), ("custom", {}), ("t1", {"custom_suffix": "x"})],
-)
-def test_options_that_mean_nothing_are_refused(modality, options):
-    with pytest.raises(UsageError):
-        bids.images([], modality, **options)
+        bids.images(bids.index(make(tmp_path, *names)), RAW["t1"]())
 
 
 def test_the_tables_of_a_data_set_are_read(tmp_path):
@@ -194,7 +186,7 @@ def test_real_data_sets_are_indexed(real_data, name, modality, options, n_images
     # The reference is a plain recursive glob.
     paths = {path for path in (real_data / name).glob("sub-*/**/*") if path.is_file()}
     assert {one.path for one in files} == paths
-    assert len(bids.images(files, modality, **options)) == n_images
+    assert len(bids.images(files, RAW[modality](**options))) == n_images
 
 
 @pytest.mark.data

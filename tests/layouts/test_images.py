@@ -353,3 +353,45 @@ def test_the_stem_is_the_name_without_the_suffixes_of_nifti(name, stem):
 def _stored(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize(("version", "order"), [(1, "<"), (1, ">"), (2, "<"), (2, ">")])
+@pytest.mark.parametrize("shape", [SHAPE, (*SHAPE, 1), (40, 41, 42)])
+def test_the_beginning_of_a_file_tells_where_its_voxels_lie(tmp_path, version, order, name, shape):
+    path = tmp_path / name
+    content = nifti(voxels(shape=shape), version=version, order=order)
+    path.write_bytes(gzip.compress(content, 1) if name.endswith("gz") else content)
+    whole = images.read(path)
+    found = images.read_frame(path)
+    assert found.shape == whole.voxels.shape
+    assert found.affine.tobytes() == whole.affine.tobytes()
+    assert images.orientation(found.affine) == "".join(nib.aff2axcodes(nib.load(path).affine))
+    path.write_bytes(path.read_bytes()[:5000])
+    again = images.read_frame(path)
+    assert again.shape == found.shape
+    assert again.affine.tobytes() == found.affine.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "not a NIfTI image"),
+        (b"no image", "not a NIfTI image"),
+        (nifti(voxels())[:300], "not a NIfTI image"),
+        (gzip.compress(nifti(voxels()))[:2] + b"damaged", "truncated or damaged"),
+        (nifti(voxels(shape=(5, 6))), "not three-dimensional"),
+        (nifti(voxels(shape=(*SHAPE, 3))), "holds 3 volumes"),
+        (nifti(voxels(shape=(*SHAPE, 2, 4))), "holds 8 volumes"),
+    ],
+)
+def test_a_beginning_that_is_none_is_refused(tmp_path, content, complaint):
+    path = tmp_path / "a.nii"
+    path.write_bytes(content)
+    with pytest.raises(InvalidDataError, match=complaint) as refusal:
+        images.read_frame(path)
+    assert str(path) in str(refusal.value)
+    with pytest.raises(InvalidDataError):
+        images.read(path)
+    with pytest.raises(MissingInputError, match="absent"):
+        images.read_frame(tmp_path / "absent.nii")

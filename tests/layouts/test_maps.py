@@ -80,7 +80,8 @@ def test_results_replace_former_results_at_once(trained):
     before = names.results(trained, 0, "loss", "train")
     table = pd.DataFrame({"participant_id": ["sub-1"]})
     levels = {"image": Level(table, None)}
-    folder.write_results(trained, 0, "loss", "train", Results(levels, {}, "new\n"))
+    with folder.new_results(trained, 0, "loss", "train") as target:
+        folder.write_results(target, "train", Results(levels, {}, "new\n"))
     assert names.description(before).read_text() == "new\n"
     assert not names.metrics(before, "image").exists()
     assert [path.name for path in before.parent.iterdir() if path.name.startswith(".")] == []

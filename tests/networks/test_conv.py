@@ -1,4 +1,4 @@
-"""Conv5_FC3 and Conv4_FC3: layers, names and sizes of the published networks."""
+"""Conv5_FC3, Conv4_FC3 and Stride_Conv5_FC3: layers, names and sizes of the published ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from clinicadl.config.network import NETWORKS, Conv5FC3
-from clinicadl.errors import UsageError
 
-# (input, features, parameters of Conv5_FC3, parameters of Conv4_FC3), with two outputs.
+# (input, features, parameters of Conv5_FC3 and Stride_Conv5_FC3, of Conv4_FC3), with two outputs.
 COUNTS = [
     ((1, 169, 208, 179), 32_256, 42_293_972, 1_909_692),
     ((1, 193, 229, 193), 50_176, 65_589_972, 2_805_692),
@@ -31,22 +30,29 @@ BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_trac
 
 @pytest.mark.parametrize(("shape", "n_features", "conv5", "conv4"), COUNTS, ids=str)
 def test_networks_have_as_many_parameters_as_the_published_ones(shape, n_features, conv5, conv4):
-    for name, expected in (("Conv5_FC3", conv5), ("Conv4_FC3", conv4)):
+    counts = {"Conv5_FC3": conv5, "Stride_Conv5_FC3": conv5, "Conv4_FC3": conv4}
+    for name, expected in counts.items():
         with torch.device("meta"):
             network = NETWORKS[name]().build(shape, 2)
         assert sum(weight.numel() for weight in network.parameters()) == expected
         assert network.fc[2].in_features == n_features
 
 
-@pytest.mark.parametrize("name", ["Conv5_FC3", "Conv4_FC3"])
-def test_weights_have_the_names_of_the_published_files(name):
-    expected = {f"convolutions.{i}.{of}" for i in (0, 4, 8, 12, 16) for of in ("weight", "bias")}
-    expected |= {f"convolutions.{i}.{of}" for i in (1, 5, 9, 13, 17) for of in BATCH_NORM}
+@pytest.mark.parametrize(
+    ("name", "step"), [("Conv5_FC3", 4), ("Conv4_FC3", 4), ("Stride_Conv5_FC3", 3)]
+)
+def test_weights_have_the_names_of_the_published_files(name, step):
+    starts = range(0, 5 * step, step)
+    expected = {f"convolutions.{i}.{of}" for i in starts for of in ("weight", "bias")}
+    expected |= {f"convolutions.{i + 1}.{of}" for i in starts for of in BATCH_NORM}
     expected |= {f"fc.{i}.{of}" for i in (2, 4, 6) for of in ("weight", "bias")}
     assert set(NETWORKS[name]().build((1, 20, 20, 20), 2).state_dict()) == expected
 
 
-@pytest.mark.parametrize(("name", "hidden"), [("Conv5_FC3", (1300, 50)), ("Conv4_FC3", (50, 40))])
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [("Conv5_FC3", (1300, 50)), ("Conv4_FC3", (50, 40)), ("Stride_Conv5_FC3", (1300, 50))],
+)
 def test_linear_layers_have_the_published_sizes(name, hidden):
     network = NETWORKS[name]().build((2, 33, 40), 5)
     sizes = [(network.fc[i].in_features, network.fc[i].out_features) for i in (2, 4, 6)]
@@ -78,14 +84,20 @@ def test_dropout_is_the_setting_and_acts_in_training_only():
     assert torch.equal(network(images), network(images))
 
 
-def test_a_new_network_has_seen_no_batch():
-    state = Conv5FC3().build((1, 10, 10, 10), 2).state_dict()
-    assert all(value == 0 for name, value in state.items() if name.endswith("num_batches_tracked"))
+@pytest.mark.parametrize("size", [1, 7, 16, 17, 32, 33])
+def test_sizes_that_release_1_could_not_build_are_built(size):
+    for name in ("Conv5_FC3", "Stride_Conv5_FC3"):
+        network = NETWORKS[name]().build((1, size, size, size), 2).eval()
+        assert network(torch.rand(1, 1, size, size, size)).shape == (1, 2)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (1, 30), (1, 9, 9, 9, 9), (0, 9, 9), (1, 9, 0, 9)])
-@pytest.mark.parametrize("name", ["Conv5_FC3", "Conv4_FC3"])
-def test_an_input_that_is_no_image_is_refused_with_the_expected_one(name, shape):
-    with pytest.raises(UsageError, match=rf"{name} cannot take.*channels x X x Y x Z") as caught:
-        NETWORKS[name]().build(shape, 2)
-    assert caught.value.exit_code == 2
+def test_strided_convolutions_halve_as_plain_ones_do():
+    network = NETWORKS["Stride_Conv5_FC3"]().build((2, 35, 21), 3).eval()
+    images = torch.rand(2, 2, 35, 21)
+    maps = images
+    for i in range(0, 15, 3):
+        convolution, norm = network.convolutions[i], network.convolutions[i + 1]
+        maps = nn.functional.conv2d(maps, convolution.weight, convolution.bias, 2, 1)
+        maps = torch.relu(norm(maps))
+    assert maps.shape == (2, 128, 2, 1)
+    assert torch.equal(network(images), network.fc(maps))

@@ -18,7 +18,7 @@ from clinicadl.errors import InvalidDataError
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.classification import classification, codes_of, label_text
 from clinicadl.tasks.intervals import N_RESAMPLES, resamples
-from clinicadl.tasks.metrics import METRICS
+from clinicadl.tasks.metrics import CLASSIFICATION
 
 TWO = {"AD": 0, "CN": 1}
 THREE = {"AD": 0, "CN": 1, "MCI": 2}
@@ -182,7 +182,7 @@ def test_scores_of_two_classes_are_the_check_values_and_the_mean_loss():
         [0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1], loss=[1, 2, 3, 4, 5, 6, 7.5]
     )
     scores = task_of(TWO).scores(predictions)
-    assert list(scores) == [*METRICS, "loss"]
+    assert list(scores) == [*CLASSIFICATION, "loss"]
     assert scores["BA"] == pytest.approx(0.7083, abs=5e-5)
     assert scores["LR_minus"] == pytest.approx(0.4444, abs=5e-5)
     assert scores["loss"] == 28.5 / 7
@@ -192,7 +192,7 @@ def test_scores_of_more_classes_are_means_over_the_classes():
     scores = task_of(THREE).scores(predictions_of([0, 1, 2, 2], [0, 1, 1, 2]))
     assert scores["BA"] == pytest.approx((1 + 5 / 6 + 0.75) / 3)
     assert scores["accuracy"] == 0.75
-    assert list(scores) == [*METRICS, "loss"]
+    assert list(scores) == [*CLASSIFICATION, "loss"]
 
 
 def test_the_mean_loss_is_exact_in_any_order_of_the_rows():
@@ -204,9 +204,9 @@ def test_the_mean_loss_is_exact_in_any_order_of_the_rows():
 
 def test_every_metric_that_can_select_has_a_score_and_a_direction():
     task = task_of(TWO)
-    assert sorted(task.scores(drawn(9, 2))) == sorted(SELECTABLE)
+    assert sorted(task.scores(drawn(9, 2))) == sorted(SELECTABLE["classification"])
     better = task.higher_is_better()
-    assert sorted(better) == sorted(SELECTABLE)
+    assert sorted(better) == sorted(SELECTABLE["classification"])
     assert [name for name, higher in better.items() if not higher] == ["LR_minus", "loss"]
 
 
@@ -246,7 +246,7 @@ def test_samples_without_a_label_are_refused_by_name():
 
 def test_the_table_has_the_published_rows_and_columns():
     table = task_of(TWO).table(drawn(30, 2), seed=0)
-    assert list(table.columns) == ["Metrics", *METRICS, "loss"]
+    assert list(table.columns) == ["Metrics", *CLASSIFICATION, "loss", "positive_class"]
     assert table["Metrics"].tolist() == ["Values", "Lower bound CI", "Upper bound CI", "SE"]
     assert table["loss"].tolist()[1:] == ["N/A"] * 3
 
@@ -255,7 +255,7 @@ def test_the_table_of_more_classes_has_a_column_a_metric_and_class_except_accura
     table = task_of(THREE).table(drawn(30, 3), seed=0)
     expected = [
         column
-        for name in METRICS
+        for name in CLASSIFICATION
         for column in ([name] if name == "accuracy" else [f"{name}-{k}" for k in range(3)])
     ]
     assert list(table.columns) == ["Metrics", *expected, "loss"]
@@ -264,7 +264,21 @@ def test_the_table_of_more_classes_has_a_column_a_metric_and_class_except_accura
 def test_the_values_of_the_table_are_the_scores():
     predictions = drawn(30, 2)
     values = task_of(TWO).table(predictions, seed=0).iloc[0].drop("Metrics").to_dict()
+    assert values.pop("positive_class") == "AD"
     assert values == task_of(TWO).scores(predictions)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [(TWO, "AD"), ({"CN": 0, "AD": 1}, "CN"), ({"AD": 0, "MCI": 0, "CN": 1}, "AD/MCI")],
+)
+def test_the_table_of_two_classes_says_which_is_positive(codes, expected):
+    task = task_of(codes)
+    # Also at the level of images, where there is no loss.
+    for predictions in (drawn(30, 2), drawn(30, 2).drop(columns="loss")):
+        table = task.table(predictions, seed=0)
+        assert table["positive_class"].tolist() == [expected, "N/A", "N/A", "N/A"]
+        assert table.columns[-1] == "positive_class"
 
 
 def test_intervals_are_those_of_scikit_learn_over_the_same_resampled_participants():
@@ -300,7 +314,7 @@ def _resampled(true, predicted, owners) -> dict[str, np.ndarray]:
         counts = np.zeros((2, 2), dtype=int)
         np.add.at(counts, (np.repeat(true, times), np.repeat(predicted, times)), 1)
         for name, values in found.items():
-            values.append(METRICS[name].function(counts))
+            values.append(CLASSIFICATION[name].function(counts))
     return {name: np.array(values) for name, values in found.items()}
 
 

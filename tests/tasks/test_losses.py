@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pytest
 import torch
+from torch import distributions
 
-from clinicadl.config.task import Classification
-from clinicadl.tasks.losses import CLASSIFICATION
+from clinicadl.config.task import Classification, Reconstruction, Regression
+from clinicadl.errors import UsageError
+from clinicadl.tasks.losses import (
+    CLASSIFICATION,
+    DISTANCES,
+    EVIDENCE,
+    OF_PROBABILITIES,
+    READ_OTHERWISE,
+    log_normalization,
+)
 
 
 def cross_entropy_by_hand(outputs: np.ndarray, target: int) -> float:
@@ -46,5 +55,156 @@ def test_the_mean_of_the_losses_is_the_loss_of_pytorch(name):
 
 
 def test_the_settings_offer_these_losses_and_no_other():
-    offered = get_args(Classification.model_fields["loss"].annotation)
-    assert list(offered) == list(CLASSIFICATION)
+    def offered(settings):
+        annotation = settings.model_fields["loss"].annotation
+        names = [name for one in get_args(annotation) for name in get_args(one) or (one,)]
+        return [name for name in names if name is not type(None)]
+
+    assert offered(Classification) == list(CLASSIFICATION)
+    assert offered(Regression) == list(DISTANCES)
+    assert offered(Reconstruction) == [*DISTANCES, *EVIDENCE]
+    assert set(READ_OTHERWISE) < set(DISTANCES)
+    assert set(OF_PROBABILITIES) < set(EVIDENCE)
+
+
+# Distances, of labels and of images
+
+BY_HAND = {
+    "MSELoss": lambda o, t: (o - t) ** 2,
+    "L1Loss": lambda o, t: abs(o - t),
+    "HuberLoss": lambda o, t: np.where(abs(o - t) < 1, (o - t) ** 2 / 2, abs(o - t) - 0.5),
+    "SmoothL1Loss": lambda o, t: np.where(abs(o - t) < 1, (o - t) ** 2 / 2, abs(o - t) - 0.5),
+    "KLDivLoss": lambda o, t: t * (np.log(t) - o),
+    "BCEWithLogitsLoss": lambda o, t: np.log(1 + np.exp(o)) - t * o,
+}
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (5, 3), (5, 1, 4, 3, 2)])
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_distance_is_the_mean_over_what_a_sample_holds(name, shape):
+    stream = np.random.default_rng(0)
+    outputs, targets = stream.normal(size=shape) * 2, stream.uniform(0.1, 0.9, shape)
+    found = DISTANCES[name](torch.from_numpy(outputs), torch.from_numpy(targets))
+    assert found.shape == (5,)
+    expected = BY_HAND[name](outputs, targets).reshape(5, -1).mean(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    whole = getattr(torch.nn, name)()  # the class that the loss is named after
+    if name != "KLDivLoss":  # its mean is announced to become another
+        torch.testing.assert_close(
+            found.mean(), whole(torch.from_numpy(outputs), torch.from_numpy(targets))
+        )
+
+
+# Evidence, of variational networks
+
+
+class Said(NamedTuple):
+    reconstruction: torch.Tensor
+    mu: torch.Tensor
+    log_variance: torch.Tensor
+
+
+def said_of(n=3, *, seed=0):
+    """Return what a network may say of n images, and the images, within [0, 1]."""
+    stream = np.random.default_rng(seed)
+    given, images = (torch.from_numpy(stream.uniform(0.01, 0.99, (n, 1, 4, 3, 2))) for _ in "ab")
+    mu, log_variance = (torch.from_numpy(stream.normal(size=(n, 6))) for _ in "ab")
+    return Said(given, mu, log_variance), images
+
+
+def summed(values):
+    return values.flatten(1).sum(1).float()
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_the_divergence_is_that_of_two_normal_distributions(name):
+    said, images = said_of()
+    found = EVIDENCE[name](said, images).divergence
+    latent = distributions.Normal(said.mu, (said.log_variance / 2).exp())
+    expected = distributions.kl_divergence(latent, distributions.Normal(0.0, 1.0))
+    torch.testing.assert_close(found, summed(expected), rtol=1e-5, atol=0)
+
+
+def test_the_gaussian_loss_is_the_log_likelihood_of_variance_one_half_but_for_a_constant():
+    said, images = said_of()
+    likelihood = distributions.Normal(said.reconstruction, 0.5**0.5).log_prob(images)
+    expected = summed(-likelihood - np.log(np.pi) / 2)
+    found = EVIDENCE["VAEGaussianLoss"](said, images)
+    torch.testing.assert_close(found.reconstruction, expected, rtol=1e-5, atol=1e-5)
+    assert found.normalization is None
+
+
+def test_the_bernoulli_loss_is_the_cross_entropy_of_pytorch():
+    said, images = said_of()
+    found = EVIDENCE["VAEBernoulliLoss"](said, images)
+    expected = torch.nn.functional.binary_cross_entropy(
+        said.reconstruction, images, reduction="none"
+    )
+    torch.testing.assert_close(found.reconstruction, summed(expected), rtol=1e-5, atol=0)
+    assert found.normalization is None
+    binary = (images > 0.5).double()
+    likelihood = distributions.Bernoulli(said.reconstruction).log_prob(binary)
+    found = EVIDENCE["VAEBernoulliLoss"](said, binary)
+    torch.testing.assert_close(found.reconstruction, -summed(likelihood), rtol=1e-5, atol=0)
+
+
+def test_the_continuous_bernoulli_loss_is_the_log_likelihood_of_that_distribution():
+    said, images = said_of()
+    found = EVIDENCE["VAEContinuousBernoulliLoss"](said, images)
+    likelihood = distributions.ContinuousBernoulli(said.reconstruction).log_prob(images)
+    torch.testing.assert_close(
+        found.reconstruction + found.normalization, -summed(likelihood), rtol=1e-5, atol=1e-5
+    )
+    bernoulli = EVIDENCE["VAEBernoulliLoss"](said, images)
+    assert torch.equal(found.reconstruction, bernoulli.reconstruction)
+
+
+def test_the_normalization_is_smooth_and_symmetric_and_its_gradient_is_a_number():
+    wide = torch.linspace(0, 1, 4001, dtype=torch.float64)
+    x = wide.float().requires_grad_()
+    found, exact = log_normalization(x), log_normalization(wide)
+    inside = wide.clamp(1e-5, 1 - 1e-5)
+    away = (inside - 0.5).abs() > 1e-3
+    by_hand = torch.log(torch.log((1 - inside) / inside) / (1 - 2 * inside))
+    torch.testing.assert_close(exact[away], by_hand[away], rtol=1e-9, atol=0)
+    assert exact.min() == exact[2000] == pytest.approx(np.log(2), rel=1e-12)
+    # 1 - 1e-5 has five digits of its distance to 1 in single precision.
+    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(exact, exact.flip(0), rtol=1e-9, atol=0)
+    found.sum().backward()
+    near = (x.detach() - 0.5).abs() < 0.2
+    expected = torch.autograd.functional.jacobian(lambda one: log_normalization(one).sum(), inside)
+    torch.testing.assert_close(x.grad[near].double(), expected[near], rtol=1e-4, atol=1e-5)
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_voxels_at_the_ends_have_a_loss_and_a_gradient_that_are_numbers(name):
+    given = torch.tensor([0.0, 1.0, 0.0, 1.0, 1e-30]).reshape(1, 1, 5, 1).requires_grad_()
+    images = torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0]).reshape(1, 1, 5, 1)
+    zeros = torch.zeros(1, 2)
+    loss = EVIDENCE[name](Said(given, zeros, zeros), images)
+    loss.reconstruction.sum().backward()
+    assert given.grad.isfinite().all()
+    if name != "VAEGaussianLoss":
+        expected = torch.nn.functional.binary_cross_entropy(given, images, reduction="sum")
+        torch.testing.assert_close(loss.reconstruction.sum(), expected)
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_a_batch_of_two_has_the_losses_of_two_batches(name):
+    said, images = said_of(2)
+    both = EVIDENCE[name](said, images)
+    for i in range(2):
+        alone = EVIDENCE[name](Said(*(one[i : i + 1] for one in said)), images[i : i + 1])
+        for one, other in zip(both, alone, strict=True):
+            assert one is other is None or torch.equal(one[i : i + 1], other)
+
+
+@pytest.mark.parametrize("name", OF_PROBABILITIES)
+def test_voxels_that_are_no_probabilities_are_refused(name):
+    said, images = said_of()
+    with pytest.raises(UsageError, match=rf"outside of \[0, 1\].*{name}.*VAEGaussianLoss"):
+        EVIDENCE[name](said._replace(reconstruction=said.reconstruction * 2), images)
+    # Augmentation may take an image a little out of [0, 1].
+    assert EVIDENCE[name](said, images * 1.1).reconstruction.isfinite().all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clinicadl.tasks.metrics import METRICS, by_class, means, one_versus_rest
+from clinicadl.tasks.metrics import CLASSIFICATION, by_class, means, one_versus_rest
 
 
 def confusion_of(true: list[int], predicted: list[int], n_classes: int) -> np.ndarray:
@@ -64,16 +64,16 @@ def test_the_multi_class_check_values_hold_for_each_class():
 
 def test_multi_class_means_are_over_the_classes_and_have_plain_names():
     values, mean = by_class(MULTI), means(MULTI)
-    assert list(mean) == list(METRICS)
+    assert list(mean) == list(CLASSIFICATION)
     assert mean["accuracy"] == 0.75
-    for name in set(METRICS) - {"accuracy"}:
+    for name in set(CLASSIFICATION) - {"accuracy"}:
         assert mean[name] == pytest.approx(np.mean([values[f"{name}-{k}"] for k in range(3)]))
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 def test_a_zero_denominator_gives_0(name):
     confusion, expected = ZERO_DENOMINATORS[name]
-    assert METRICS[name].function(confusion) == pytest.approx(expected)
+    assert CLASSIFICATION[name].function(confusion) == pytest.approx(expected)
 
 
 def test_one_versus_rest_counts_what_a_class_is_taken_for():
@@ -87,4 +87,4 @@ def test_the_first_of_two_classes_is_the_positive_one():
 
 def test_large_sets_do_not_overflow():
     counts = np.array([[400_000, 100_000], [100_000, 400_000]])
-    assert METRICS["MCC"].function(counts) == pytest.approx(0.6)
+    assert CLASSIFICATION["MCC"].function(counts) == pytest.approx(0.6)

@@ -81,3 +81,25 @@ def test_labels_of_the_group_have_no_say(seed):
     again = vote.soft_vote(mixed, "patch_id", shares, n_classes=2)
     for column in ("proba0", "proba1", "predicted_label"):
         assert images[column].equals(again[column])
+
+
+def test_parts_may_be_weighed_by_accuracy_or_alike():
+    # Three of class 0, one of class 1: part 0 names 0 always, part 1 is right but for one of 0.
+    predicted = [0, 0, 0, 0, 0, 1, 0, 1]
+    said = table([0, 0, 0, 1], predicted, 2)
+    by = {name: vote.weights(said, "patch_id", by=name, threshold=0).tolist()
+          for name in ("balanced-accuracy", "accuracy", "mean", "hard")}  # fmt: skip
+    np.testing.assert_allclose(by["balanced-accuracy"], np.array([0.5, 5 / 6]) / (0.5 + 5 / 6))
+    np.testing.assert_allclose(by["accuracy"], [0.5, 0.5])
+    assert by["mean"] == by["hard"] == [0.5, 0.5]
+    assert vote.weights(said, "patch_id", by="mean", threshold=0.6).tolist() == [0, 1]
+
+
+@given(st.lists(st.integers(0, 2), min_size=15, max_size=15))
+def test_a_hard_vote_is_that_of_the_majority_the_first_class_where_they_are_even(predicted):
+    said = table([0, 1, 2], predicted, 5).assign(proba2=0.0)
+    hard = vote.hardened(said, 3)
+    shares = vote.weights(said, "patch_id", by="hard", threshold=0)
+    images = vote.soft_vote(hard, "patch_id", shares, n_classes=3)
+    expected = [int(np.bincount(predicted[i : i + 5], minlength=3).argmax()) for i in (0, 5, 10)]
+    assert images["predicted_label"].tolist() == expected

@@ -92,7 +92,7 @@ class TrainingProgress:
 
 def _line(event: Evaluated, n_epochs: int) -> str:
     row = event.row
-    shown = [name for name in ("loss", "BA") if name in row.train]
+    shown = [name for name in ("loss", "BA", "MAE") if name in row.train]
     pairs = ", ".join(
         f"{name} {row.train[name]:.3f} train {row.validation[name]:.3f} validation"
         for name in shown

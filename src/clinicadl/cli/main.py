@@ -5,17 +5,23 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
-from clinicadl.errors import INTERRUPTED, ClinicaDLError
+from clinicadl.errors import INTERRUPTED, ClinicaDLError, UsageError
+
+PLUGIN = "--plugin"
 
 COMMANDS = {
     "generate": Row("clinicadl.cli.generate:group", "Make a CAPS whose truth is known."),
     "tsvtools": Row("clinicadl.cli.tsvtools:group", "Set participants apart without leakage."),
     "prepare-data": Row("clinicadl.cli.prepare_data:group", "Turn images into tensors."),
+    "prepare-data-from-bids": Row(
+        "clinicadl.cli.prepare_from_bids:group", "Turn raw images into tensors."
+    ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
@@ -45,6 +51,11 @@ root.params += [
     click.Option(["-q", "--quiet"], is_flag=True, help="Say errors only."),
     click.Option(["--debug"], is_flag=True, help="Show where in the code an error came from."),
     click.Option(
+        [PLUGIN], metavar="FILE", multiple=True, expose_value=False,
+        help="Run this file of yours, which adds networks, tasks, modes or metrics; may stand "
+        "anywhere on the command line.",
+    ),
+    click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
         help="Show the version.",
     ),
@@ -71,6 +82,7 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments
     try:
+        arguments = _without_plugins(arguments)
         root.main(args=arguments, prog_name="clinicadl", standalone_mode=False)
         sys.exit(0)
     except click.exceptions.Exit as done:
@@ -101,6 +113,33 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
             hint = "free some space, then run the same command again"
         _say(f"unexpected {type(error).__name__}: {error}; {hint}")
         sys.exit(1)
+
+
+def _without_plugins(arguments: Sequence[str]) -> list[str]:
+    """Load the plugins that are named anywhere, and return the other arguments.
+
+    What they add is among the choices of the options, so that it must be known before these are
+    read.
+
+    Raises
+    ------
+    UsageError
+        A name is missing.
+    """
+    left: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, given, value = word.partition("=")
+        if flag != PLUGIN:
+            left.append(word)
+            continue
+        path = value if given else next(words, "")
+        if not path or path.startswith("-"):
+            raise UsageError("A plugin is named by its file", where=PLUGIN, fix="Add the path")
+        from clinicadl.config import plugins
+
+        plugins.load(Path(path))
+    return left
 
 
 def _say(message: str) -> None:

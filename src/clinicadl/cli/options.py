@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -17,6 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SEPARATOR = "__"
 """Between the sections of a setting in the name of a parameter: ``optimization__epochs``."""
+
+_LINE = 80
+"""Characters."""
 
 
 class ListOption(click.Option):
@@ -94,6 +97,15 @@ def _is_flag(word: str) -> bool:
 class Names(click.Choice[str]):
     """One of some names, to the letter: `-` and `_` mean the same in flags, not in values."""
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Return the names as ``--help`` shows them; many stand in the text, where lines break."""
+        return "NAME" if self.are_many else super().get_metavar(param, ctx)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether the names do not fit into one line."""
+        return sum(map(len, self.choices)) > _LINE
+
     def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
         """Return the name as it is."""
         return str(choice)
@@ -105,6 +117,7 @@ def options_of(
     arguments: tuple[str, ...] = (),
     without: tuple[str, ...] = (),
     rows: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that adds an option for each setting, and positional arguments for some.
 
@@ -118,6 +131,8 @@ def options_of(
         Names of the settings that the command decides itself.
     rows
         Setting -> the only row of its table that has options here (default: every row has).
+    defaults
+        Setting -> its default here, where it is not that of the field.
     """
     by_name: dict[str, list[Place]] = {}
     for place in places(model, rows=rows):
@@ -126,7 +141,7 @@ def options_of(
     def decorate(function: F) -> F:
         ordered = [name for name in by_name if _field(name) not in (*arguments, *without)]
         for name in reversed(ordered):
-            params = _option(name, by_name[name][0])
+            params = _option(name, by_name[name], (defaults or {}).get(_field(name)))
             if params is not None:
                 _add(function, params)
         for argument in reversed(arguments):
@@ -171,7 +186,9 @@ def _argument(name: str, place: Place) -> click.Argument:
     return click.Argument([name], type=_type(place)[0], metavar=place.flag.upper())
 
 
-def _option(name: str, place: Place) -> click.Option | None:
+def _option(name: str, owners: Sequence[Place], default: str | None) -> click.Option | None:
+    """Return the option of a setting, which several rows of a table may have."""
+    place = owners[0]
     kind, is_list = _type(place)
     if kind is None or (place.path[-1] == "name" and place.table is None):
         return None
@@ -179,7 +196,7 @@ def _option(name: str, place: Place) -> click.Option | None:
     names = [name, *([f"-{place.said('short')}"] if place.said("short") else [])]
     if place.field.annotation in (bool, bool | None):
         off = _dashed(place.said("off") or f"no-{place.flag}")
-        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(place))
+        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(owners, None))
     option = ListOption if is_list else click.Option
     # A setting with a flag of its own answers to its own name too: both are published names.
     own = _dashed(place.path[-1]) if place.table is None else flag
@@ -188,7 +205,7 @@ def _option(name: str, place: Place) -> click.Option | None:
         type=kind,
         multiple=is_list,
         default=None,
-        help=_help(place),
+        help=_help(owners, default),
     )
 
 
@@ -196,12 +213,22 @@ def _dashed(flag: str) -> str:
     return "--" + flag.replace("_", "-")
 
 
-def _help(place: Place) -> str:
+def _help(owners: Sequence[Place], said: str | None) -> str:
+    place = owners[0]
     text = place.field.description or ""
+    kind, _ = _type(place)
+    if isinstance(kind, Names) and kind.are_many:
+        text += f": {', '.join(kind.choices)}"
     if place.said("unit"):
         text += f" [{place.said('unit')}]"
-    shown = default_text(place)
-    return f"{text} (default: {shown})" if shown else text
+    shown = said or default_text(place)
+    others = [
+        f"{one.row} {default_text(one)}"
+        for one in owners
+        if default_text(one) != default_text(place)
+    ]
+    default = "; ".join([shown, *([", ".join(others)] if others else [])])
+    return f"{text} (default: {default})" if shown else text
 
 
 def default_text(place: Place) -> str:

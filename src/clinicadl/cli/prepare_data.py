@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,8 +11,11 @@ from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.options import Command, given, options_of
 from clinicadl.config.base import Choice, from_table
 from clinicadl.config.mode import MODES, MODES_GROUP
-from clinicadl.config.prepare import PrepareConfig
+from clinicadl.config.prepare import PrepareConfig, Preparing
 from clinicadl.config.preprocessing import PREPROCESSINGS
+
+if TYPE_CHECKING:
+    from clinicadl.data.prepare import PreparePlan
 
 _ROWS: dict[str, type[Choice]] = from_table(MODES, MODES_GROUP).all_rows()
 
@@ -30,7 +34,8 @@ Write one tensor for each image of CAPS_DIRECTORY, and the JSON that describes t
 
 MODALITY is the preprocessing whose images are taken: {", ".join(PREPROCESSINGS)}. Of pet-linear,
 --tracer and --suvr-reference-region must be given, of custom --custom-suffix.
-
+"""
+_ALWAYS_HELP = """
 An interrupted run goes on where it stopped; tensors that are there and still belong to their images
 are left alone. Images that cannot be used are listed, and the others go on.
 """
@@ -52,27 +57,43 @@ def __getattr__(name: str) -> click.Command:
     """
     if name not in _ROWS:
         raise AttributeError(name)
-    return _command(name)
+    return mode_command(name, PrepareConfig, _prepare, help=_HELP)
 
 
-def _command(name: str) -> click.Command:
+def mode_command(
+    name: str, model: type[Preparing], prepare: Callable[..., None], *, help: str
+) -> click.Command:
+    """Return the command that prepares images in one mode.
+
+    Parameters
+    ----------
+    name
+        The mode.
+    model
+        The configuration.
+    prepare
+        Called with what was said, nested as the configuration is, and ``dry_run``.
+    help
+        What the command does, in front of what all do.
+    """
     whole = ("save_features",) if name == "image" else ()
+    said = help + _ALWAYS_HELP + ("" if whole else _PARTS_HELP)
 
-    @click.command(name, cls=Command, help=_HELP if whole else _HELP + _PARTS_HELP)
+    @click.command(name, cls=Command, help=said)
     @click.option(
         "--dry-run", is_flag=True,
         help="Print the settings and what would be read and written; write nothing.",
     )  # fmt: skip
     @options_of(
-        PrepareConfig,
-        arguments=("caps_directory", "preprocessing"),
-        without=("mode", *whole),
+        model,
+        arguments=model.arguments,
+        without=("mode", "grid", *whole),
         rows={"mode": name},
     )
     def command(dry_run: bool, **flags: Any) -> None:
-        settings = given(flags)
-        settings["mode"] = {"name": name, **settings.get("mode", {})}
-        _prepare(settings, dry_run=dry_run)
+        nested = given(flags)
+        nested["mode"] = {"name": name, **nested.get("mode", {})}
+        prepare(nested, dry_run=dry_run)
 
     taken = {flag for param in command.params if _is_of_mode(param) for flag in param.opts}
     for param in command.params:
@@ -89,23 +110,34 @@ def _is_of_mode(param: click.Parameter) -> bool:
 
 
 def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
-    from contextlib import closing
-
-    from clinicadl.cli.console import progress
     from clinicadl.config.read import settings
-    from clinicadl.data.prepare import plan, run
+    from clinicadl.data.prepare import plan
 
-    planned = plan(settings(PrepareConfig, given_settings))
+    complete(plan(settings(PrepareConfig, given_settings)), dry_run=dry_run)
+
+
+def complete(planned: PreparePlan, *, dry_run: bool) -> None:
+    """Carry a plan out, here or in jobs, or show it."""
     if dry_run:
         _show(planned)
         return
     if planned.config.jobs.submit is not None:
         _submit(planned)
         return
+    run_planned(planned)
+
+
+def run_planned(planned: PreparePlan) -> None:
+    """Make the tensors of a plan, showing how far it is."""
+    from contextlib import closing
+
+    from clinicadl.cli.console import progress
+    from clinicadl.data.prepare import run
+
     n_written = n_kept = 0
     try:
         with closing(run(planned)) as outcomes:
-            for outcome in progress(outcomes, total=len(planned.jobs), what="prepare-data"):
+            for outcome in progress(outcomes, total=len(planned.jobs), what=planned.config.command):
                 if outcome.error is not None:
                     click.echo(f"skipped: {outcome.error}", err=True)
                 elif outcome.result is not None:
@@ -117,7 +149,7 @@ def _prepare(given_settings: dict[str, Any], *, dry_run: bool) -> None:
             click.echo(f"extraction JSON: {planned.extraction}")
 
 
-def _submit(planned: Any) -> None:
+def _submit(planned: PreparePlan) -> None:
     from contextlib import closing
 
     from clinicadl.cli.console import progress
@@ -138,14 +170,14 @@ def _submit(planned: Any) -> None:
     work = shards.finish(submitted, config, extraction, len(planned.jobs))
     try:
         with closing(work) as ended:
-            for _ in progress(ended, total=len(submitted.ids), what="prepare-data", unit="job"):
+            for _ in progress(ended, total=len(submitted.ids), what=config.command, unit="job"):
                 pass
     finally:
         if extraction.exists():
             click.echo(f"extraction JSON: {extraction}")
 
 
-def _show(planned: Any) -> None:
+def _show(planned: PreparePlan) -> None:
     import shlex
 
     from clinicadl.config.read import to_toml

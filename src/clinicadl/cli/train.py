@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
+from clinicadl.cli.modes_first import MODES
 from clinicadl.cli.options import Command, ListOption, given, options_of
-from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.experiment import DEFAULT_NETWORK, ExperimentConfig
+
+if TYPE_CHECKING:
+    from clinicadl.engine.plan import Plan
 
 group = LazyGroup(
     "train",
@@ -17,9 +22,17 @@ group = LazyGroup(
         "classification": Row(
             "clinicadl.cli.train:classification", "Learn which class an image is of."
         ),
+        "regression": Row("clinicadl.cli.train:regression", "Learn numbers, such as the age."),
+        "reconstruction": Row(
+            "clinicadl.cli.train:reconstruction", "Learn to give back what is seen."
+        ),
+        **{mode: Row(f"clinicadl.cli.modes_first:{mode}", short) for mode, short in MODES.items()},
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
         "from-maps": Row("clinicadl.cli.repeat:from_maps", "Train what another MAPS did, anew."),
         "from-json": Row("clinicadl.cli.repeat:from_json", "Train what a JSON file describes."),
+        "list-models": Row(
+            "clinicadl.cli.list_models:command", "List the networks, or the layers of one."
+        ),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."
         ),
@@ -28,48 +41,86 @@ group = LazyGroup(
 )
 
 
-@click.command("classification", cls=Command)
-@click.option(
-    "-c", "--config-file", type=click.Path(path_type=Path),
-    help="TOML or JSON file with settings, also of release 1.6.1; flags win over it.",
-)  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Print the settings as TOML and what would be done.")
-@options_of(
-    ExperimentConfig,
-    arguments=("caps_directory", "preprocessing_json", "tsv_directory"),
-    without=("task",),
-)
-@click.argument("output_maps_directory", type=click.Path(path_type=Path))
-def classification(
-    config_file: Path | None, dry_run: bool, output_maps_directory: Path, **flags: Any
-) -> None:
-    """Train a network to tell classes apart, on whole images.
+_ARGUMENTS = """CAPS_DIRECTORY holds the images, PREPROCESSING_JSON says how they were prepared (its
+path, or its name in the CAPS), TSV_DIRECTORY was written by tsvtools split or kfold, and
+OUTPUT_MAPS_DIRECTORY gets everything that is learnt."""
 
-    CAPS_DIRECTORY holds the images, PREPROCESSING_JSON says how they were prepared (its path, or
-    its name in the CAPS), TSV_DIRECTORY was written by tsvtools split or kfold, and
-    OUTPUT_MAPS_DIRECTORY gets everything that is learnt.
-    """
+
+def _command(task: str, what: str) -> click.Command:
+    """Return the command of a task, with the options of its settings and of no other task's."""
+
+    @click.command(task, cls=Command, help=f"{what}\n\n{_ARGUMENTS}")
+    @click.option(
+        "-c", "--config-file", type=click.Path(path_type=Path),
+        help="TOML or JSON file with settings, also of release 1.6.1; flags win over it.",
+    )  # fmt: skip
+    @click.option(
+        "--dry-run", is_flag=True, help="Print the settings as TOML and what would be done."
+    )
+    @options_of(
+        ExperimentConfig,
+        arguments=("caps_directory", "preprocessing_json", "tsv_directory"),
+        without=("task",),
+        rows={"task": task},
+        defaults={"network": DEFAULT_NETWORK.get(task, "")},
+    )
+    @click.argument("output_maps_directory", type=click.Path(path_type=Path))
+    def command(
+        config_file: Path | None, dry_run: bool, output_maps_directory: Path, **flags: Any
+    ) -> None:
+        _train(task, config_file, output_maps_directory, flags, dry_run=dry_run)
+
+    return command
+
+
+classification = _command(
+    "classification", "Train a network to tell classes apart, from images or parts of images."
+)
+regression = _command(
+    "regression",
+    "Train a network to tell numbers, such as the age, from images or parts of images.",
+)
+reconstruction = _command(
+    "reconstruction", "Train a network to give back the images, or parts of images, that it gets."
+)
+
+
+def _train(
+    task: str,
+    config_file: Path | None,
+    output_maps_directory: Path,
+    flags: Mapping[str, Any],
+    *,
+    dry_run: bool,
+) -> None:
     from clinicadl.cli.console import TrainingProgress
-    from clinicadl.config.read import experiment, to_toml
+    from clinicadl.config.read import experiment
     from clinicadl.engine.train import ready, train
 
     nested = given(flags)
-    nested.setdefault("task", {})["name"] = "classification"
+    nested.setdefault("task", {})["name"] = task
     config = experiment(nested, file=config_file)
     if dry_run:
-        planned = ready(config, output_maps_directory)
-        click.echo(to_toml(config))
-        for one in planned.splits:
-            chosen = "trained" if one.number in config.validation.chosen() else "not trained"
-            click.echo(
-                f"# split {one.number} ({chosen}): {len(one.train)} sessions of train, "
-                f"{len(one.validation)} of validation"
-            )
-        click.echo(f"# classes: {planned.codes}; shape of a sample: {planned.input_shape}")
+        describe(ready(config, output_maps_directory), config)
         click.echo(f"# would write: {output_maps_directory}")
         return
     train(config, output_maps_directory, observers=(TrainingProgress(),))
     click.echo(f"MAPS: {output_maps_directory}")
+
+
+def describe(planned: Plan, config: ExperimentConfig) -> None:
+    """Print the settings as they were given, with the loss that was chosen, and what they mean."""
+    from clinicadl.config.read import to_toml
+
+    click.echo(to_toml(config.model_copy(update={"task": planned.config.task})))
+    for one in planned.splits:
+        chosen = "trained" if one.number in config.validation.chosen() else "not trained"
+        click.echo(
+            f"# split {one.number} ({chosen}): {len(one.train)} sessions of train, "
+            f"{len(one.validation)} of validation"
+        )
+    classes = f"classes: {planned.codes}; " if planned.codes else ""
+    click.echo(f"# {classes}shape of a sample: {planned.input_shape}")
 
 
 @click.command("resume", cls=Command)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from clinicadl.config import plugins
 from clinicadl.config.names import nearest
 from clinicadl.errors import UsageError
 
@@ -33,8 +34,13 @@ class Choice(Section):
 
     def build(self, *inputs: Any) -> Any:
         """Return what these settings stand for, made by the function that ``builds`` names."""
-        module, _, name = self.builds.partition(":")
-        return getattr(import_module(module), name)(self, *inputs)
+        return linked(self.builds)(self, *inputs)
+
+
+def linked(place: str) -> Any:
+    """Return what ``module:name`` names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def setting(
@@ -80,18 +86,29 @@ class Table:
     group: str
     default: str | None = None
     """Row that is meant where parameters are given without a name."""
+    kind: type[Choice] = Choice
+    """What every row derives from."""
 
     def all_rows(self) -> dict[str, type[Choice]]:
-        """Return our rows, and behind them those that other packages declare as entry points.
+        """Return our rows, and behind them those that packages and plugins declare.
 
         A name that we have is ours.
 
         Raises
         ------
         UsageError
-            What a package declares cannot be loaded, or is no such row.
+            What is declared cannot be loaded, or does not say what our rows say.
         """
-        return {**self.rows, **_declared(self.group), **self.rows}
+        added = {**_declared(self.group), **plugins.rows(self.group)}
+        for name, row in added.items():
+            if not (isinstance(row, type) and issubclass(row, self.kind)):
+                raise UsageError(
+                    f"The row {name} that was added to our table cannot be used",
+                    where=f"entry points {self.group}", found=row,
+                    fix=f"Derive it from {self.kind.__module__}.{self.kind.__name__}, or leave "
+                    "its package or plugin out",
+                )  # fmt: skip
+        return {**self.rows, **added, **self.rows}
 
     def row(self, value: Any) -> Choice:
         """Return the row that a name, a mapping with a name, or a row stands for.
@@ -113,7 +130,8 @@ class Table:
         if name not in rows:
             raise PydanticCustomError(
                 "unknown_name",
-                "'{name}' is not known; the nearest are {nearest}",
+                "'{name}' is not known; the nearest are {nearest}; what a file of yours adds needs "
+                "--plugin FILE",
                 {"name": name, "nearest": ", ".join(nearest(name, rows))},
             )
         return rows[name](**settings)
@@ -134,11 +152,16 @@ class Table:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"oneOf": [row.model_json_schema() for row in self.all_rows().values()]}
+        rows = self.all_rows().values()
+        return {"oneOf": [handler(row.__pydantic_core_schema__) for row in rows]}
 
 
 def from_table(
-    rows: Mapping[str, type[Choice]], group: str, *, default: str | None = None
+    rows: Mapping[str, type[Choice]],
+    group: str,
+    *,
+    default: str | None = None,
+    kind: type[Choice] = Choice,
 ) -> Table:
     """Return the annotation of a field that takes a row of ``rows`` or of other packages.
 
@@ -150,8 +173,10 @@ def from_table(
         Entry points under which other packages declare rows.
     default
         Row that is meant where parameters are given without a name.
+    kind
+        What every row derives from.
     """
-    return Table(rows, group, default)
+    return Table(rows, group, default, kind)
 
 
 @cache
@@ -192,6 +217,8 @@ class Place(NamedTuple):
     field: FieldInfo
     table: Table | None
     """The table, where the setting is the name of a row."""
+    row: str | None = None
+    """The row of a table that has the setting."""
 
     @property
     def flag(self) -> str:
@@ -223,11 +250,12 @@ def places(
         table = next((item for item in field.metadata if isinstance(item, Table)), None)
         if table is not None:
             yield Place((*path, "name"), field, table)
+            known = table.all_rows()
             chosen = (rows or {}).get(name)
-            for row in [table.all_rows()[chosen]] if chosen else table.all_rows().values():
+            for row_name, row in {chosen: known[chosen]}.items() if chosen else known.items():
                 for place in places(row, path):
                     if place.path != (*path, "name"):
-                        yield place
+                        yield place._replace(row=row_name)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from places(field.annotation, path)
         else:

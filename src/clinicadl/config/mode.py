@@ -43,11 +43,14 @@ class RoiMode(Choice):
         False, "Keep the grid of the image around a region, not its bounding box alone"
     )
     roi_custom_template: str = setting(
-        "", "Template of the masks, as in masks/tpl-<template>; custom images need one",
+        "", "Template of the masks, as in masks/tpl-<template>; of custom and raw images",
         short="ct", pattern="^[A-Za-z0-9]*$",
     )  # fmt: skip
     roi_custom_mask_pattern: str = setting(
-        "", "What the names of the masks of custom images hold", short="cmp", pattern="^[^/]*$"
+        "",
+        "What the names of the masks of custom and raw images hold",
+        short="cmp",
+        pattern="^[^/]*$",
     )
 
     @field_validator("roi_list")

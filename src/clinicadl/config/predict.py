@@ -39,6 +39,8 @@ class PredictConfig(Section):
         None, "Processes that read samples ahead (default: 2 for a GPU, else 0)", short="np", ge=0
     )
     gpu: bool | None = setting(None, "Compute on a GPU (default: where there is one)")
+    save_tensor: bool = setting(False, "Keep what a reconstruction gets and gives back as tensors")
+    save_nifti: bool = setting(False, "Keep the same as NIfTI, parts put together to images")
     overwrite: bool = setting(False, "Define the group anew and replace its results", short="o")
     accept_leakage: str | None = setting(
         None,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import AfterValidator
 
 from clinicadl.config.base import Choice, setting
 
 SuvrRegion = Literal["pons", "cerebellumPons", "pons2", "cerebellumPons2"]
 DtiMeasure = Literal["FA", "MD", "AD", "RD"]
 DtiSpace = Literal["native", "normalized"]
+
+
+def _names_some_files(suffix: str) -> str:
+    if not suffix.strip("*?. "):
+        raise ValueError("such a suffix is the end of every file name")
+    return suffix
+
+
+Suffix = Annotated[str, AfterValidator(_names_some_files)]
+"""End of the file names of some images."""
 
 
 class Linear(Choice):
@@ -77,18 +87,11 @@ class Custom(Choice):
     """Any image whose name ends as said."""
 
     name: Literal["custom"] = "custom"
-    custom_suffix: str = setting(
+    custom_suffix: Suffix = setting(
         ...,
         "End of the file names, such as T1w.nii.gz; * and ? may stand in it",
         short="cn",
     )
-
-    @field_validator("custom_suffix")
-    @classmethod
-    def _names_some_files(cls, suffix: str) -> str:
-        if not suffix.strip("*?. "):
-            raise ValueError("such a suffix is the end of every file name")
-        return suffix
 
 
 PREPROCESSINGS: dict[str, type[Choice]] = {

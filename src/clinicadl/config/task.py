@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Protocol
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import field_validator
+from pydantic import AfterValidator, BeforeValidator
 
 from clinicadl.config.base import Choice, setting
 from clinicadl.config.names import nearest
 
-SELECTABLE = (
-    "loss", "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC", "MK",
-    "LR_plus", "LR_minus",
-)  # fmt: skip
-"""What can choose the best model of a classification."""
+SELECTABLE: dict[str, tuple[str, ...]] = {
+    "classification": (
+        "loss", "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC",
+        "MK", "LR_plus", "LR_minus",
+    ),
+    "regression": ("loss", "R2_score", "MAE", "RMSE", "MSE"),
+    "reconstruction": ("loss", "MAE", "RMSE", "PSNR", "SSIM", "MSE"),
+}  # fmt: skip
+"""What can choose the best model of each task."""
+
+Distance = Literal[
+    "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "KLDivLoss", "BCEWithLogitsLoss"
+]
+"""Losses that compare numbers with numbers."""
+Evidence = Literal["VAEGaussianLoss", "VAEBernoulliLoss", "VAEContinuousBernoulliLoss"]
+"""Losses of variational networks."""
+
+
+Vote = Literal["balanced-accuracy", "accuracy", "mean", "hard"]
 
 
 class TaskSettings(Protocol):
@@ -39,6 +54,26 @@ class TaskSettings(Protocol):
         ...
 
 
+def _known(names: tuple[str, ...], *, task: str) -> tuple[str, ...]:
+    for name in names:
+        if name not in SELECTABLE[task]:
+            close = ", ".join(nearest(name, SELECTABLE[task]))
+            raise ValueError(f"'{name}' is not a metric of this task; the nearest are {close}")
+    return _once(names)
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands there twice")
+    return names
+
+
+def _selection() -> Any:
+    return setting(
+        ("loss",), "Validation metrics that each choose a best model", short="sm", min_length=1
+    )
+
+
 class Classification(Choice):
     """Which of several classes an image belongs to."""
 
@@ -52,31 +87,83 @@ class Classification(Choice):
     loss: Literal["CrossEntropyLoss", "MultiMarginLoss"] = setting(
         "CrossEntropyLoss", "Loss, mean over the samples", short="l"
     )
-    selection_metrics: tuple[str, ...] = setting(
-        ("loss",), "Validation metrics that each choose a best model", short="sm", min_length=1
-    )
-
+    selection_metrics: Annotated[
+        tuple[str, ...], AfterValidator(partial(_known, task="classification"))
+    ] = _selection()
     selection_threshold: float = setting(
         0.0,
-        "Least balanced accuracy, on validation, of a part that has a say about its image",
+        "Least (balanced) accuracy, on validation, of a part that has a say about its image",
         ge=0, le=1,
     )  # fmt: skip
+
+    vote: Vote = setting(
+        "balanced-accuracy",
+        "How the parts of an image decide: the mean of their probabilities, each weighed by its "
+        "balanced accuracy, by its accuracy (as release 1.6 does), or alike (mean); or the class "
+        "that most parts name (hard)",
+    )
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The column that holds the class."""
         return (self.label,)
 
-    @field_validator("selection_metrics")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in SELECTABLE:
-                close = ", ".join(nearest(name, SELECTABLE))
-                raise ValueError(f"'{name}' is not a metric of this task; the nearest are {close}")
-        if len(set(names)) < len(names):
-            raise ValueError("a metric is named twice")
-        return names
+
+def _in_a_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
-TASKS: dict[str, type[Choice]] = {"classification": Classification}
+class Regression(Choice):
+    """One or several numbers that belong to an image."""
+
+    builds: ClassVar[str] = "clinicadl.tasks.regression:regression"
+
+    name: Literal["regression"] = "regression"
+    label: Annotated[tuple[str, ...], BeforeValidator(_in_a_list), AfterValidator(_once)] = setting(
+        ("age",), "Columns of the table that hold the numbers", min_length=1
+    )
+    loss: Distance = setting("MSELoss", "Loss, mean over the samples", short="l")
+    selection_metrics: Annotated[
+        tuple[str, ...], AfterValidator(partial(_known, task="regression"))
+    ] = _selection()
+    part_weights: Literal["equal", "inverse_mae"] = setting(
+        "equal",
+        "Say of a part about its image: equal, or 1 / its mean absolute error on validation",
+    )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns that hold the numbers."""
+        return self.label
+
+
+class Reconstruction(Choice):
+    """The image itself."""
+
+    builds: ClassVar[str] = "clinicadl.tasks.reconstruction:reconstruction"
+
+    name: Literal["reconstruction"] = "reconstruction"
+    loss: Literal[Distance, Evidence] | None = setting(
+        None,
+        "Loss, mean over the samples (default: MSELoss; of a variational network VAEGaussianLoss)",
+        short="l",
+    )
+    recons_weight: float = setting(
+        1.0, "Weight of the reconstruction in the loss of a variational network", ge=0
+    )
+    kl_weight: float = setting(1.0, "Weight of the Kullback-Leibler divergence in that loss", ge=0)
+    selection_metrics: Annotated[
+        tuple[str, ...], AfterValidator(partial(_known, task="reconstruction"))
+    ] = _selection()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """No column: the image is its own target."""
+        return ()
+
+
+TASKS: dict[str, type[Choice]] = {
+    "classification": Classification,
+    "regression": Regression,
+    "reconstruction": Reconstruction,
+}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clinicadl.config.base import Choice
+from clinicadl.config.raw import Raw
 from clinicadl.data import adopted, origin, parts
 from clinicadl.data.origin import Origin
 from clinicadl.errors import InvalidDataError, MissingInputError, listed
@@ -40,9 +41,11 @@ def verify(
         A tensor is damaged, or its image changed since; all such are named.
     """
     stored = caps.index_tensors(directory, preprocessing, sessions)
-    _refuse_absent(directory, stored, sessions)
+    _refuse_absent(directory, preprocessing, stored, sessions)
     known: dict[Session, tuple[tuple[Path, ...], Origin]] = {}
-    foreign = {key: found for key, found in stored.items() if not found.origin.exists()}
+    is_raw = isinstance(preprocessing, Raw)
+    # No other program stores tensors of raw images: without an origin they are unfinished.
+    foreign = {key: found for key, found in stored.items() if not (is_raw or found.origin.exists())}
     wrong: dict[Session, str] = {}
     if foreign:
         known, wrong = adopted.of_images(directory, preprocessing, foreign)
@@ -52,11 +55,11 @@ def verify(
         made_from = origin.of(stored[key])
         if made_from is None:
             wrong[key] = "incomplete"
-        elif _has_changed(directory / made_from.source, made_from):
-            wrong[key] = "the image changed"
+        elif reason := _reason(directory, preprocessing, made_from):
+            wrong[key] = reason
         else:
             known[key] = (stored[key].tensor,), made_from
-    _refuse_wrong(directory, wrong, sessions)
+    _refuse_wrong(directory, preprocessing, wrong, sessions)
     return known
 
 
@@ -95,12 +98,13 @@ def verify_parts(
         A part is absent or damaged, or image or mask changed since; all such sessions are named.
     """
     stored = part_files.index_parts(directory, preprocessing, sessions, mode.name)
-    unclaimed = [key for key in sessions if key not in stored]
+    is_raw = isinstance(preprocessing, Raw)
+    unclaimed = [key for key in sessions if not (is_raw or key in stored)]
     known: dict[Session, tuple[tuple[Path, ...], Origin]] = {}
     wrong: dict[Session, str] = {}
     if unclaimed:
         known, wrong = adopted.of_parts(directory, preprocessing, unclaimed, mode=mode, masks=masks)
-    _refuse_absent(directory, {**stored, **known, **wrong}, sessions)
+    _refuse_absent(directory, preprocessing, {**stored, **known, **wrong}, sessions)
     for key in sessions:
         if key not in stored:
             continue
@@ -111,43 +115,57 @@ def verify_parts(
             wrong[key] = "incomplete"
         elif origin.missing(made_from, wanted):
             wrong[key] = "a mask changed"
-        elif _has_changed(directory / made_from.source, made_from):
-            wrong[key] = "the image changed"
+        elif reason := _reason(directory, preprocessing, made_from):
+            wrong[key] = reason
         else:
             paths = tuple(part_files.part_tensor(home, name) for name in wanted.names)
             known[key] = paths, made_from
-    _refuse_wrong(directory, wrong, sessions)
+    _refuse_wrong(directory, preprocessing, wrong, sessions)
     return known
 
 
 def _refuse_absent(
-    directory: Path, stored: Mapping[Session, object], sessions: Sequence[Session]
+    directory: Path,
+    preprocessing: Choice,
+    stored: Mapping[Session, object],
+    sessions: Sequence[Session],
 ) -> None:
     absent = [key for key in sessions if key not in stored]
     if absent:
         raise MissingInputError(
             f"{len(absent)} of {len(sessions)} sessions have no tensor", where=directory,
             found=listed(" | ".join(key) for key in absent),
-            fix="Run prepare-data, or leave them out of the table",
+            fix=f"Run {_command(preprocessing)}, or leave them out of the table",
         )  # fmt: skip
 
 
 def _refuse_wrong(
-    directory: Path, wrong: Mapping[Session, str], sessions: Sequence[Session]
+    directory: Path,
+    preprocessing: Choice,
+    wrong: Mapping[Session, str],
+    sessions: Sequence[Session],
 ) -> None:
     if wrong:
         raise InvalidDataError(
             f"{len(wrong)} of {len(sessions)} tensors do not belong to their images",
             where=directory,
             found=listed(f"{' | '.join(key)} ({reason})" for key, reason in wrong.items()),
-            fix="Run prepare-data again: it makes these anew and leaves the others alone",
+            fix=f"Run {_command(preprocessing)} again: it makes these anew, and no others",
         )
 
 
-def _has_changed(source: Path, made_from: Origin) -> bool:
+def _command(preprocessing: Choice) -> str:
+    return "prepare-data-from-bids" if isinstance(preprocessing, Raw) else "prepare-data"
+
+
+def _reason(directory: Path, preprocessing: Choice, made_from: Origin) -> str:
+    """Return why a tensor is not that of its image any more; nothing where it is."""
+    if caps.is_own(made_from.source) == isinstance(preprocessing, Raw):
+        return f"made from {made_from.source}"
+    source = directory / made_from.source
     try:
         now = source.stat()
     except OSError:
         # Gone, or out of reach: the tensor stands for it.
-        return False
-    return not origin.is_unchanged(made_from, source, now)
+        return ""
+    return "" if origin.is_unchanged(made_from, source, now) else "the image changed"

@@ -35,7 +35,7 @@ class Origin:
     """The image that a tensor, or the tensors of its parts, were made from."""
 
     source: str
-    """Path of the image, relative to the CAPS."""
+    """Path of the image, relative to the CAPS; of one in a BIDS data set it leads out of it."""
     sha256: str
     n_bytes: int
     mtime_ns: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,8 @@ import pandas as pd
 
 from clinicadl.config.base import Choice
 from clinicadl.config.mode import ImageMode, RoiMode
-from clinicadl.config.prepare import PrepareConfig
+from clinicadl.config.prepare import PrepareConfig, Preparing
+from clinicadl.config.raw import Grid
 from clinicadl.data import origin, parts, shards, tensors
 from clinicadl.data.origin import Origin, StoredPart
 from clinicadl.data.parts import Affine, Parts
@@ -26,10 +27,10 @@ from clinicadl.errors import (
     PartialError,
     listed,
 )
-from clinicadl.layouts import caps, files, ids, images, part_files
+from clinicadl.layouts import caps, files, grids, ids, images, naming, part_files
 from clinicadl.layouts import masks as roi_masks
 from clinicadl.layouts.caps import ImageTensor, Session, StoredImage
-from clinicadl.layouts.images import Image
+from clinicadl.layouts.images import Frame, Image
 from clinicadl.layouts.masks import Mask
 from clinicadl.layouts.part_files import PartFolder
 from clinicadl.tables import sessions
@@ -39,14 +40,30 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Shelf:
+    """Where a preparation finds its images."""
+
+    directory: Path
+    sessions: Callable[[], list[Session]]
+    """All that there are."""
+    images: Callable[[Collection[Session]], Mapping[Session, StoredImage]]
+    """The image of each of these sessions that has one."""
+    source: Callable[[StoredImage], str]
+    """The path of an image, relative to the CAPS."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One image, and where its tensor or those of its parts go."""
 
-    directory: Path
     image: StoredImage
+    source: str
+    """Path of the image, relative to the CAPS."""
     target: ImageTensor | PartFolder
     mode: Choice
     masks: tuple[Mask, ...] = ()
+    grid: Grid | None = None
+    """What the image is resampled to."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class Prepared:
 class PreparePlan:
     """A preparation that can begin."""
 
-    config: PrepareConfig
+    config: Preparing
     jobs: tuple[Job, ...]
     extraction: Path
     content: dict[str, object]
@@ -115,17 +132,56 @@ def prepare_data(config: PrepareConfig) -> Path:
     OutputError
         The JSON exists and says something else, or the CAPS cannot be written.
     """
-    planned = plan(config)
+    return complete(plan(config))
+
+
+def complete(planned: PreparePlan) -> Path:
+    """Carry a plan out, here or in jobs, and return the extraction JSON.
+
+    Raises
+    ------
+    PartialError
+        Some images failed.
+    InvalidDataError
+        Every image failed.
+    UsageError
+        Slurm refused the jobs.
+    OutputError
+        The CAPS cannot be written any more.
+    """
+    config, extraction = planned.config, planned.extraction
     if config.jobs.submit is None:
         for _ in run(planned):
             pass
-        return planned.extraction
-    submitted = shards.submit(config, planned.extraction)
+        return extraction
+    submitted = shards.submit(config, extraction)
     logger.info("jobs %s; logs in %s", listed(submitted.ids), submitted.folder)
     if config.jobs.submit == "local":
-        for _ in shards.finish(submitted, config, planned.extraction, len(planned.jobs)):
+        for _ in shards.finish(submitted, config, extraction, len(planned.jobs)):
             pass
-    return planned.extraction
+    return extraction
+
+
+def describe(config: PrepareConfig) -> Path:
+    """Write the extraction JSON alone, for tensors that are there already; return it.
+
+    Raises
+    ------
+    MissingInputError
+        A region has no mask.
+    InvalidDataError
+        The CAPS, a mask or the name of the JSON is wrong.
+    OutputError
+        The JSON exists and says something else, or cannot be written.
+    """
+    directory, preprocessing = caps.check(config.caps_directory), config.preprocessing
+    path = caps.extraction_path(directory, str(config.extract_json))
+    masks = roi_masks.read(directory, config.mode, preprocessing)
+    content = caps.extraction_content(
+        path, preprocessing, mode=config.mode.name, parts=_keys(config, preprocessing, masks)
+    )
+    caps.write_extraction(path, content)
+    return path
 
 
 def plan(config: PrepareConfig) -> PreparePlan:
@@ -142,18 +198,54 @@ def plan(config: PrepareConfig) -> PreparePlan:
     OutputError
         The JSON exists and says something else, or the CAPS cannot be written.
     """
-    directory, preprocessing = caps.check(config.caps_directory), config.preprocessing
+    directory = caps.check(config.caps_directory)
+    return plan_from(
+        config,
+        config.preprocessing,
+        Shelf(
+            directory,
+            sessions=lambda: caps.sessions(directory),
+            images=lambda wanted: caps.index(directory, config.preprocessing, only=wanted),
+            source=lambda image: image.path.relative_to(directory).as_posix(),
+        ),
+    )
+
+
+def plan_from(config: Preparing, row: Choice, shelf: Shelf) -> PreparePlan:
+    """Return the plan of a preparation of images from wherever they are.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    row
+        Which images are taken, and the grid that they are put on.
+    shelf
+        Where they are.
+
+    Raises
+    ------
+    MissingInputError
+        There is no image at all, or a session has none, or a region has no mask.
+    InvalidDataError
+        The table, a mask or the name of the JSON is wrong.
+    UsageError
+        The mode has no part of such images, or masks are asked for in a wrong way.
+    OutputError
+        The JSON exists and says something else, or the CAPS cannot be written.
+    """
+    directory = config.caps_directory
     name = config.extract_json or f"extract_{int(time.time())}"
     extraction = caps.extraction_path(directory, name)
-    masks = roi_masks.read(directory, config.mode, preprocessing)
+    masks = roi_masks.read(directory, config.mode, row)
     content = caps.extraction_content(
-        extraction, preprocessing, mode=config.mode.name, parts=_keys(config, masks)
+        extraction, row, mode=config.mode.name, parts=_keys(config, row, masks)
     )
-    chosen = _chosen(config)
+    chosen = _chosen(config, row, shelf)
     caps.refuse_other_extraction(extraction, content)
     files.refuse_unwritable(extraction)
     jobs = tuple(
-        Job(directory, one, _target(config, one), config.mode, masks)
+        Job(one, shelf.source(one), _target(config, row, one), config.mode, masks, grids.of(row))
         for one in chosen[_of_shard(config)]
     )
     planned = PreparePlan(config, jobs, extraction, content, _first_parts(jobs))
@@ -166,17 +258,18 @@ def plan(config: PrepareConfig) -> PreparePlan:
     return planned
 
 
-def _keys(config: PrepareConfig, masks: tuple[Mask, ...]) -> dict[str, object]:
+def _keys(config: Preparing, preprocessing: Choice, masks: tuple[Mask, ...]) -> dict[str, object]:
     """Return what the extraction JSON says of the mode."""
     row = config.mode.model_dump(mode="json", exclude={"name"})
     if isinstance(config.mode, RoiMode):
-        directory, preprocessing = config.caps_directory, config.preprocessing
-        row |= roi_masks.keys(directory, config.mode, preprocessing, masks)
+        row |= roi_masks.keys(config.caps_directory, config.mode, preprocessing, masks)
     return {"prepare_dl": config.save_features, **row}
 
 
-def _target(config: PrepareConfig, image: StoredImage) -> ImageTensor | PartFolder:
-    directory, preprocessing = config.caps_directory, config.preprocessing
+def _target(
+    config: Preparing, preprocessing: Choice, image: StoredImage
+) -> ImageTensor | PartFolder:
+    directory = config.caps_directory
     if config.save_features:
         return part_files.part_folder(directory, image, preprocessing, config.mode.name)
     return caps.image_tensor(directory, image, preprocessing)
@@ -191,12 +284,19 @@ def _first_parts(jobs: tuple[Job, ...]) -> Parts | None:
         if known is not None:
             return _parts_of(job, known.shape, np.array(known.affine))
         try:
-            image = images.read(job.image.path)
+            frame = _frame(job, images.read(job.image.path))
         except ClinicaDLError:
             # It will be listed among the failures.
             continue
-        return _parts_of(job, (1, *image.voxels.shape), image.affine)
+        return _parts_of(job, (1, *frame.shape), frame.affine)
     return None
+
+
+def _frame(job: Job, image: Image) -> Frame:
+    """Return where the voxels lie that an image will have."""
+    shape = image.voxels.shape
+    own = Frame((shape[0], shape[1], shape[2]), image.affine)
+    return own if job.grid is None else grids.frame_on(job.grid, own)
 
 
 def _refuse_taken(job: Job) -> None:
@@ -284,9 +384,9 @@ def _known(job: Job) -> Origin | None:
     """Return the origin of what is stored of an image, if the image is still the same."""
     source, target = job.image.path, job.target
     known = origin.of(target) if isinstance(target, ImageTensor) else origin.of_parts(target)
-    if known is None or not origin.is_unchanged(known, source, files.status(source, "image")):
+    if known is None or caps.is_own(known.source) != caps.is_own(job.source):
         return None
-    return known
+    return known if origin.is_unchanged(known, source, files.status(source, "image")) else None
 
 
 def _parts_of(job: Job, shape: tuple[int, ...], affine: Affine) -> Parts:
@@ -299,20 +399,19 @@ def _left_to_do(job: Job, known: Origin, wanted: Parts) -> list[int]:
     return [] if isinstance(job.target, ImageTensor) else origin.missing(known, wanted)
 
 
-def _chosen(config: PrepareConfig) -> list[StoredImage]:
-    directory, preprocessing = config.caps_directory, config.preprocessing
+def _chosen(config: Preparing, row: Choice, shelf: Shelf) -> list[StoredImage]:
     if config.participants_tsv is None:
-        where, wanted = directory, caps.sessions(directory)
+        where, wanted = shelf.directory, shelf.sessions()
     else:
         where = config.participants_tsv
         wanted = sessions.sessions_of(sessions.read(where))
     wanted = _labelled(wanted, config.participant_label, where)
-    stored = caps.index(directory, preprocessing, only=wanted)
+    stored = shelf.images(wanted)
     if not stored:
         raise MissingInputError(
-            f"The CAPS has no image of {preprocessing.name} of these sessions", where=directory,
-            found=f"nothing like {caps.pattern(preprocessing)} in {len(wanted)} sessions",
-            fix="Check the preprocessing and its options",
+            f"There is no image of {row.name} of these sessions", where=shelf.directory,
+            found=f"nothing like {naming.pattern(row)} in {len(wanted)} sessions",
+            fix="Check the modality and its options",
         )  # fmt: skip
     return caps.select(stored, wanted if config.shard is None else sorted(wanted), where=where)
 
@@ -337,7 +436,7 @@ def _labelled(found: list[Session], labels: tuple[str, ...], where: Path) -> lis
     return [key for key in found if key[0] in named]
 
 
-def _shard(config: PrepareConfig) -> tuple[int, int] | None:
+def _shard(config: Preparing) -> tuple[int, int] | None:
     """Return (K, N)."""
     if config.shard is None:
         return None
@@ -345,7 +444,7 @@ def _shard(config: PrepareConfig) -> tuple[int, int] | None:
     return int(number), int(n_shards)
 
 
-def _of_shard(config: PrepareConfig) -> slice:
+def _of_shard(config: Preparing) -> slice:
     number, n_shards = _shard(config) or (1, 1)
     return slice(number - 1, None, n_shards)
 
@@ -359,14 +458,15 @@ def _prepare(job: Job) -> Prepared:
     if known is not None:
         wanted = _parts_of(job, known.shape, np.array(known.affine))
         if not _left_to_do(job, known, wanted):
-            if known.mtime_ns != now.st_mtime_ns:
-                # The same bytes at another time, as in a copy: noted, so that nobody hashes again.
-                origin.write(target.origin, replace(known, mtime_ns=now.st_mtime_ns))
+            same = replace(known, source=job.source, mtime_ns=now.st_mtime_ns)
+            if same != known:
+                # The same bytes at another time or place, as in a copy: noted, so that nobody
+                # hashes again.
+                origin.write(target.origin, same)
             return Prepared(0, n_kept=_n_tensors(job, wanted), n_undefined=0)
-    image = images.read(source)
-    n_undefined = images.check_content(image.voxels, source)
+    image, n_undefined = _loaded(job)
     made_from = Origin(
-        source=source.relative_to(job.directory).as_posix(),
+        source=job.source,
         sha256=image.sha256,
         n_bytes=now.st_size,
         mtime_ns=now.st_mtime_ns,
@@ -384,6 +484,16 @@ def _prepare(job: Job) -> Prepared:
     todo = origin.missing(known, wanted) if known else list(range(len(wanted)))
     _write_parts(target, image, wanted, todo, made_from)
     return Prepared(len(todo), n_kept=n_tensors - len(todo), n_undefined=n_undefined)
+
+
+def _loaded(job: Job) -> tuple[Image, int]:
+    """Return an image as its tensor holds it, and how many of its own voxels are no number."""
+    image = images.read(job.image.path)
+    n_undefined = images.check_content(image.voxels, job.image.path)
+    if job.grid is not None:
+        image = grids.onto(image, job.grid, job.image.path)
+        images.check_content(image.voxels, job.image.path)
+    return image, n_undefined
 
 
 def _n_tensors(job: Job, wanted: Parts) -> int:

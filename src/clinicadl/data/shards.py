@@ -1,4 +1,4 @@
-"""prepare-data as jobs, each with its share of the images."""
+"""prepare-data and prepare-data-from-bids as jobs, each with its share of the images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from clinicadl import jobs
 from clinicadl.config.jobs import JobsConfig
-from clinicadl.config.prepare import PrepareConfig
+from clinicadl.config.prepare import Preparing
 from clinicadl.config.read import words
 from clinicadl.errors import (
     InvalidDataError,
@@ -25,15 +25,15 @@ from clinicadl.layouts import caps, files, tsv
 from clinicadl.tables import sessions
 
 
-def commands(config: PrepareConfig) -> list[list[str]]:
+def commands(config: Preparing) -> list[list[str]]:
     """Return the command of each job, by this very Python: the same settings, but a shard."""
     paths = {
         name: value.absolute()
         for name in type(config).model_fields
         if isinstance(value := getattr(config, name), Path)
     }
-    program = [sys.executable, "-m", "clinicadl", "prepare-data"]
-    positional = ("mode", "caps_directory", "preprocessing")
+    program = [sys.executable, "-m", "clinicadl", config.command]
+    positional = ("mode", *config.arguments)
     alone = config.model_copy(update={**paths, "jobs": JobsConfig(), "n_shards": None})
     return [
         [*program, *words(alone.model_copy(update={"shard": shard}), arguments=positional)]
@@ -41,7 +41,7 @@ def commands(config: PrepareConfig) -> list[list[str]]:
     ]
 
 
-def refuse(config: PrepareConfig, extraction: Path, n_images: int) -> None:
+def refuse(config: Preparing, extraction: Path, n_images: int) -> None:
     """Refuse jobs that cannot be submitted.
 
     Raises
@@ -63,7 +63,7 @@ def refuse(config: PrepareConfig, extraction: Path, n_images: int) -> None:
     jobs.check(config.jobs)
 
 
-def submit(config: PrepareConfig, extraction: Path) -> Jobs:
+def submit(config: Preparing, extraction: Path) -> Jobs:
     """Submit the jobs of a preparation that was planned.
 
     Raises
@@ -81,12 +81,12 @@ def submit(config: PrepareConfig, extraction: Path) -> Jobs:
         commands(config),
         config.jobs,
         caps.jobs_folder(extraction),
-        defaults={"name": f"prepare-data-{extraction.stem}", "cpus_per_task": config.n_proc},
+        defaults={"name": f"{config.command}-{extraction.stem}", "cpus_per_task": config.n_proc},
     )
 
 
 def finish(
-    submitted: Jobs, config: PrepareConfig, extraction: Path, n_images: int
+    submitted: Jobs, config: Preparing, extraction: Path, n_images: int
 ) -> Generator[Ended, None, None]:
     """Yield the jobs of this machine as they end; cancel those that are left when we stop.
 
@@ -142,11 +142,11 @@ def _refuse_dead(died: list[Ended], n_jobs: int) -> None:
     )  # fmt: skip
 
 
-def _shards(config: PrepareConfig) -> list[tuple[int, int]]:
+def _shards(config: Preparing) -> list[tuple[int, int]]:
     n_shards = config.n_shards or 1
     return [(k, n_shards) for k in range(1, n_shards + 1)]
 
 
-def _tables(config: PrepareConfig, extraction: Path) -> list[Path]:
+def _tables(config: Preparing, extraction: Path) -> list[Path]:
     """Return the table of images that failed of each job, which is there if any failed."""
     return [caps.failures(extraction, shard) for shard in _shards(config)]

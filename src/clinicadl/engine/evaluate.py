@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from clinicadl.data.batches import Batch
 from clinicadl.engine.devices import Device
@@ -30,6 +30,14 @@ Networks = Mapping[int | None, nn.Module]
 """Number of a part -> the network that sees it alone; or None -> the one that sees all parts."""
 
 
+class Watcher(Protocol):
+    """Is shown what no table holds: the samples and the outputs themselves."""
+
+    def __call__(self, rows: Sequence[int], images: Tensor, outputs: Any) -> None:
+        """Take note of a batch; ``rows`` are those of the table of samples."""
+        ...
+
+
 def evaluate(
     networks: Networks,
     task: Task,
@@ -37,6 +45,7 @@ def evaluate(
     device: Device,
     *,
     labelled: bool = True,
+    watcher: Watcher | None = None,
 ) -> dict[int | None, Said]:
     """Return what the networks, in evaluation mode, say of each sample that they see.
 
@@ -53,8 +62,9 @@ def evaluate(
     device
         Where the networks lie.
     labelled
-        Whether the targets are labels; without them the losses are not a number, unless the task
-        needs no label.
+        Whether the targets are known; without them the losses are not a number.
+    watcher
+        Is shown each batch.
     """
     were_training = {number: network.training for number, network in networks.items()}
     found: dict[int | None, list[Said]] = {number: [] for number in networks}
@@ -64,17 +74,29 @@ def evaluate(
         for batch in batches:
             for place, (number, network) in enumerate(networks.items()):
                 own = batch.share(place, len(networks))
-                found[number].append(_said(network, task, own, device, labelled=labelled))
+                found[number].append(
+                    _said(network, task, own, device, labelled=labelled, watcher=watcher)
+                )
     for number, network in networks.items():
         network.train(were_training[number])
     return {number: _together(some) for number, some in found.items()}
 
 
-def _said(network: nn.Module, task: Task, batch: Batch, device: Device, *, labelled: bool) -> Said:
+def _said(
+    network: nn.Module,
+    task: Task,
+    batch: Batch,
+    device: Device,
+    *,
+    labelled: bool,
+    watcher: Watcher | None,
+) -> Said:
     images = device.put(batch.images)
     targets = batch.targets.to(device.torch_device)
     outputs = network(images)
-    if labelled or not task.labels:
+    if watcher is not None:
+        watcher(batch.rows, images, outputs)
+    if labelled:
         losses = task.losses(outputs, images, targets)
     else:
         losses = dict.fromkeys(task.loss_names, torch.full((len(images),), float("nan")))

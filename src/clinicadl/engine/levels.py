@@ -15,6 +15,7 @@ def levels(
     *,
     basis: pd.DataFrame,
     seed: int | None,
+    images: pd.DataFrame | None = None,
 ) -> dict[str, Level]:
     """Return the tables of a data group, of the parts and of the images.
 
@@ -32,10 +33,12 @@ def levels(
         them.
     seed
         Of the resamples; None where there are no labels, and so no metrics.
+    images
+        What was said of the images, where it does not follow from what was said of their parts.
 
     Returns
     -------
-    Level -> tables; one level where the image is its own only part.
+    Level -> tables; one level where the image is its own only part, or nothing is said of it.
     """
     of_parts = Level(
         found.drop(columns=[*task.loss_names]),
@@ -47,6 +50,9 @@ def levels(
     if found[part].nunique() == 1:
         renamed = of_parts.predictions.rename(columns={part: part_column(IMAGE)})
         return {mode: of_parts, IMAGE: Level(renamed, of_parts.metrics)}
-    images = task.of_images(of_parts.predictions, part, basis=basis)
+    if images is None:
+        images = task.of_images(of_parts.predictions, part, basis=basis)
+    if images is None:
+        return {mode: of_parts}
     metrics = None if seed is None else task.table(images, seed=seed)
     return {mode: of_parts, IMAGE: Level(images, metrics)}

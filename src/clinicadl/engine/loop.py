@@ -17,7 +17,7 @@ from clinicadl.data import order
 from clinicadl.data.batches import Batch, Loader
 from clinicadl.engine import select, state
 from clinicadl.engine.devices import Device
-from clinicadl.engine.evaluate import Networks, Said, evaluate, predictions
+from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.errors import InvalidDataError
@@ -260,12 +260,15 @@ def score(
     }
 
 
-def says(training: Training, networks: Networks, images: range) -> dict[int | None, Said]:
-    """Return what the networks say of some images, in evaluation mode."""
+def says(
+    training: Training, networks: Networks, images: range, *, watcher: Watcher | None = None
+) -> dict[int | None, Said]:
+    """Return what the networks say of some images, in evaluation mode; the watcher is shown it."""
     rows = training.rows(images, networks)
     per = 1 if None in networks else len(networks)
     batches = order.in_batches(rows, training.config.optimization.batch_size * per)
-    return evaluate(networks, training.task, training.loader(batches), training.device)
+    loaded = training.loader(batches)
+    return evaluate(networks, training.task, loaded, training.device, watcher=watcher)
 
 
 def _advance(

@@ -14,19 +14,20 @@ from torch import nn
 from clinicadl.engine import loop, state, transfer
 from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
+from clinicadl.engine.given_back import Keep, watching
 from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
 from clinicadl.engine.plan import Plan, SplitPlan
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
+from clinicadl.engine.targets import targets_of
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Results
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.networks.transfer import freeze
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import Target, Task
 from clinicadl.transforms.pipeline import augmentation, pipeline
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
     now = yield from loop.fit(training, learners, now)
     networks = {number: learner.network for number, learner in learners.items()}
     for metric in planned.config.task.selection_metrics:
-        _conclude(training, networks, now, metric)
+        _conclude(planned, training, networks, now, metric)
     folder.finish(maps, one.number)
     stopped = all(state.stopped for state in now.values())
     yield SplitEnded(one.number, "early stopping" if stopped else "last epoch")
@@ -79,6 +80,7 @@ def first_network(planned: Plan, purpose: str, split: int, network: int | None =
     seed = planned.config.reproducibility.seed
     with seeded(seed, purpose):
         built: nn.Module = planned.config.network.build(planned.input_shape, planned.task.n_outputs)
+    planned.config.network.start(built)
     transfer.load(planned.config, split, built, network)
     freeze(built, planned.config.transfer.nb_unfrozen_layer)
     return built
@@ -120,12 +122,6 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
     )
 
 
-def targets_of(task: Task, table: pd.DataFrame) -> list[Target]:
-    """Return the target of each row of a table that has the labels of a task."""
-    cells = table[[*task.labels]].itertuples(index=False, name=None)
-    return [task.target(one) for one in cells] if task.labels else [task.target(())] * len(table)
-
-
 def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learner, TrainState]:
     """Return the learner and where it stands: at the beginning, or at the checkpoint."""
     settings = planned.config.optimization
@@ -143,7 +139,11 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
 
 
 def _conclude(
-    training: Training, networks: Mapping[int | None, nn.Module], now: loop.States, metric: str
+    planned: Plan,
+    training: Training,
+    networks: Mapping[int | None, nn.Module],
+    now: loop.States,
+    metric: str,
 ) -> None:
     """Write what the best model by one metric says of train and validation."""
     for number, network in networks.items():
@@ -160,22 +160,28 @@ def _conclude(
             weights.write(path, network.state_dict(), facts)
         network.load_state_dict(weights.read(path).state)
     for name, images in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
-        said = loop.says(training, networks, images)
-        found = predictions(said, training.table, training.part)
-        results = Results(
-            levels=levels(
-                training.task,
-                found,
-                training.mode,
-                basis=found,
-                seed=training.config.reproducibility.seed,
-            ),
-            guard=training.verdict.to_record(),
-            description=describe(
-                name, training.table.iloc[training.rows(images, (None,))], training.caps_of
-            ),
-        )
-        folder.write_results(training.maps, training.split, metric, name, results)
+        with folder.new_results(training.maps, training.split, metric, name) as target:
+            watcher = watching(
+                training.task, planned.stored, training.table, planned.config.transforms, target,
+                Keep(first_tensors=True),
+            )  # fmt: skip
+            said = loop.says(training, networks, images, watcher=watcher)
+            found = predictions(said, training.table, training.part)
+            results = Results(
+                levels=levels(
+                    training.task,
+                    found,
+                    training.mode,
+                    basis=found,
+                    seed=training.config.reproducibility.seed,
+                    images=watcher.of_images() if watcher else None,
+                ),
+                guard=training.verdict.to_record(),
+                description=describe(
+                    name, training.table.iloc[training.rows(images, (None,))], training.caps_of
+                ),
+            )
+            folder.write_results(target, name, results)
 
 
 def describe(group: str, table: pd.DataFrame, caps_of: Mapping[str, Path]) -> str:

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from clinicadl.config.experiment import ExperimentConfig
-from clinicadl.config.task import Classification
+from clinicadl.config.task import Classification, Reconstruction, TaskSettings
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.stored import Stored, prepared
+from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
@@ -23,15 +25,21 @@ from clinicadl.layouts import caps, files, splits
 from clinicadl.layouts.caps import Extraction
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.layouts.splits import SplitTables
+from clinicadl.networks.fits import check_input, check_task
 from clinicadl.networks.transfer import freeze
 from clinicadl.tables import cohorts as cohort_tables
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, Member
 from clinicadl.tasks.base import IMAGE, Task
 from clinicadl.tasks.classification import codes_of
+from clinicadl.tasks.losses import OF_PROBABILITIES
+from clinicadl.tasks.reconstruction import resolved
 from clinicadl.transforms.pipeline import check_augmentation, output_shape
 
 logger = logging.getLogger(__name__)
+
+UNIT_NORMALIZATIONS = ("min-max", "percentile")
+"""Normalizations whose intensities lie within [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +84,27 @@ def plan(config: ExperimentConfig) -> Plan:
     UsageError
         The network cannot take these images, or there is no such device.
     """
+    check_task(config.network, config.task.name)
     data = config.data
     cohorts = cohort_tables.members(
         data.caps_directory, data.tsv_directory,
         is_multi=data.multi_cohort, diagnoses=data.diagnoses,
     )  # fmt: skip
-    extractions = tuple(
-        agreed_extraction(cohorts, name) for name in (data.preprocessing_json, *data.channels)
-    )
-    _check_networks(config, extractions[0])
+    extractions = _extractions(config, cohorts)
     device = resolve(config.compute.gpu)
     tables = {one: _tables(config, one) for one in cohorts}
     planned = _planned(config, tables)
     everyone = pd.concat([table for one in planned for table in (one.train, one.validation)])
-    codes: dict[str, int] = {}
-    if isinstance(config.task, Classification):
-        codes = codes_of(list(everyone[config.task.label]), config.task)
-        _check_classes(planned, config.task.label)
+    codes = _codes(config.task, planned, everyone)
     task: Task = config.task.build(codes)
+    _check_targets(config, task, planned, tables)
     stored = prepared({one.name: one.caps for one in cohorts}, extractions, everyone)
     input_shape = output_shape(config.transforms, stored.shape)
     check_augmentation(config.transforms, input_shape)
-    _check_network(config, planned, input_shape, len(stored.parts), task.n_outputs)
+    outputs = _check_network(config, planned, input_shape, len(stored.parts), task.n_outputs)
+    if isinstance(config.task, Reconstruction):
+        config = _with_loss(config, config.task, outputs, input_shape)
+        task = config.task.build(codes)
     ancestry = transfer.ancestry(config, [one.number for one in planned])
     held_out = [path for one in cohorts for path in splits.test_tables(one.tables)]
     read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
@@ -228,7 +235,20 @@ def group(path: Path, config: ExperimentConfig, cohort: Member) -> pd.DataFrame:
     return table.assign(**{COHORT: cohort.name})[list(columns)].reset_index(drop=True)
 
 
-def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
+def _codes(
+    settings: TaskSettings, planned: Sequence[SplitPlan], everyone: pd.DataFrame
+) -> dict[str, int]:
+    """Return the node of each class; none where the task has no classes.
+
+    Raises
+    ------
+    InvalidDataError
+        A label is missing, has no node, or all of a split's train belong to one class.
+    """
+    if not isinstance(settings, Classification):
+        return {}
+    label = settings.label
+    codes = codes_of(list(everyone[label]), settings)
     for one in planned:
         found = sorted(one.train[label].unique())
         if len(found) < 2:
@@ -236,21 +256,74 @@ def _check_classes(planned: Sequence[SplitPlan], label: str) -> None:
                 "The network would be fitted on one class", where=f"split {one.number}, train",
                 found=listed(found), fix=f"Split again, stratified by {label}",
             )  # fmt: skip
+    return codes
 
 
-def _check_networks(config: ExperimentConfig, extraction: Extraction) -> None:
-    """Refuse several networks for images that are their own only parts.
+def _check_targets(
+    config: ExperimentConfig,
+    task: Task,
+    planned: Sequence[SplitPlan],
+    tables: Mapping[Member, Sequence[SplitTables]],
+) -> None:
+    """Refuse labels that cannot be learnt, naming the table and the sessions.
 
     Raises
     ------
     UsageError
-        So it is.
+        The sampler wants labels, and there are none.
+    InvalidDataError
+        A label is wrong.
     """
-    if config.multi_network and extraction.mode == IMAGE:
+    if config.data.sampler != "random" and not task.labels:
+        raise UsageError(
+            f"A {config.task.name} has no label whose classes could be evened out",
+            where="--sampler", found=config.data.sampler, fix="Take the random one",
+        )  # fmt: skip
+    for cohort, paths in tables.items():
+        for one, read in zip(planned, paths, strict=True):
+            for table, path in ((one.train, read.train), (one.validation, read.validation)):
+                targets_of(task, table[table[COHORT] == cohort.name], where=path)
+
+
+def _with_loss(
+    config: ExperimentConfig, task: Reconstruction, outputs: Any, input_shape: tuple[int, ...]
+) -> ExperimentConfig:
+    """Return the experiment with the loss that its network needs where none was chosen.
+
+    Raises
+    ------
+    UsageError
+        The network gives back no such image, or the loss is not for it or for such intensities.
+    """
+    task = resolved(task, outputs, input_shape)
+    transforms = config.transforms
+    in_unit = transforms.normalize and transforms.normalization.name in UNIT_NORMALIZATIONS
+    if task.loss in OF_PROBABILITIES and not in_unit:
+        raise UsageError(
+            f"{task.loss} takes intensities for probabilities, and these leave [0, 1]",
+            where="--normalization",
+            found=transforms.normalization.name if transforms.normalize else "unnormalize",
+            fix=f"Take {' or '.join(UNIT_NORMALIZATIONS)}, or VAEGaussianLoss",
+        )
+    return config.model_copy(update={"task": task})
+
+
+def _extractions(config: ExperimentConfig, cohorts: Sequence[Member]) -> tuple[Extraction, ...]:
+    """Return the extraction of each channel.
+
+    Raises
+    ------
+    UsageError
+        Several networks are to be trained on images that are their own only parts.
+    """
+    names = (config.data.preprocessing_json, *config.data.channels)
+    found = tuple(agreed_extraction(cohorts, name) for name in names)
+    if config.multi_network and found[0].mode == IMAGE:
         raise UsageError(
             "An image is its own only part: there is nothing to train several networks on",
             where="--multi_network", fix="Prepare patches, regions or slices, or leave it out",
         )  # fmt: skip
+    return found
 
 
 def _check_network(
@@ -259,8 +332,12 @@ def _check_network(
     shape: tuple[int, ...],
     n_parts: int,
     n_outputs: int,
-) -> None:
+) -> Any:
     """Refuse images that the network cannot take, alone or as the rest of an epoch.
+
+    Returns
+    -------
+    What the network says of one sample, in evaluation mode, on torch's meta device.
 
     Raises
     ------
@@ -268,9 +345,11 @@ def _check_network(
         The network has another number of axes, or a batch holds one image too small to normalize;
         or the weights that it should get, or the layers that should learn, are not those it has.
     """
+    check_input(config.network, shape)
     with torch.device("meta"):
         # Costs no memory and draws nothing.
         network = config.network.build(shape, n_outputs)
+        config.network.start(network)
         alone = torch.empty(1, *shape)
     transfer.check(config, network, n_parts)
     freeze(network, config.transfer.nb_unfrozen_layer)
@@ -287,6 +366,7 @@ def _check_network(
                 where=f"train of split {listed(lonely)}", found=f"--batch_size {batch_size}",
                 fix="Choose another --batch_size, so that the last batch holds two or more",
             ) from error  # fmt: skip
+    return network.eval()(alone)
 
 
 def _sessions(one: SplitPlan) -> TrainingSplit:

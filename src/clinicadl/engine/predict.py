@@ -16,9 +16,11 @@ from clinicadl.data.batches import Loader
 from clinicadl.engine import plan
 from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.engine.evaluate import evaluate, predictions
+from clinicadl.engine.given_back import Keep, check_keep, watching
 from clinicadl.engine.levels import levels
-from clinicadl.engine.one_split import describe, targets_of
+from clinicadl.engine.one_split import describe
 from clinicadl.engine.stored import Stored, prepared
+from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
@@ -114,6 +116,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     models = _models(config, maps)
     _refuse_existing_results(config, maps, name, models)
     stored = _stored(opened, group)
+    check_keep(task, _keep(config), stored, group.table)
     verdict = check.evaluation(
         name,
         sessions.sessions_of(group.table),
@@ -160,8 +163,9 @@ def run(planned: PredictPlan) -> Iterator[Model]:
         )
         loader = _loader(planned)
         for model in planned.models:
-            results = _results(planned, model, loader)
-            folder.write_results(path, model.split, model.metric, planned.name, results)
+            with folder.new_results(path, *model, planned.name) as target:
+                results = _results(planned, model, loader, target)
+                folder.write_results(target, planned.name, results)
             yield model
 
 
@@ -314,6 +318,8 @@ def seen_of(table: pd.DataFrame) -> list[Seen]:
 def _targets(config: PredictConfig, task: Task, group: Group, name: str) -> tuple[Target, ...]:
     if not config.use_labels:
         return (task.target([None] * len(task.labels)),) * len(group.table)
+    if config.label and not task.labels:
+        raise UsageError("The model learnt no label", where="--label", fix="Leave it out")
     labels = config.label or task.labels
     if len(labels) != len(task.labels):
         raise UsageError(
@@ -326,8 +332,9 @@ def _targets(config: PredictConfig, task: Task, group: Group, name: str) -> tupl
             "The data group has no such column", where=f"groups/{name}", found=listed(absent),
             fix="Use --no_labels, or define the group anew with --overwrite",
         )  # fmt: skip
-    renamed = group.table[[*labels]].set_axis([*task.labels], axis=1)
-    return tuple(targets_of(task, renamed))
+    ids = group.table[[sessions.PARTICIPANT, sessions.SESSION]]
+    named = {ours: group.table[theirs] for ours, theirs in zip(task.labels, labels, strict=True)}
+    return tuple(targets_of(task, ids.assign(**named), where=f"groups/{name}"))
 
 
 def _loader(planned: PredictPlan) -> Loader:
@@ -336,13 +343,22 @@ def _loader(planned: PredictPlan) -> Loader:
     return planned.device.loader(dataset, planned.config.n_proc)
 
 
-def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
+def _keep(config: PredictConfig) -> Keep:
+    return Keep(tensors=config.save_tensor, nifti=config.save_nifti)
+
+
+def _results(planned: PredictPlan, model: Model, loader: Loader, target: Path) -> Results:
     record, stored = planned.maps.record, planned.stored
     networks = _networks(planned, model)
     samples = stored.samples(planned.group.table)
     batches = order.in_batches(range(len(samples)), planned.config.batch_size * len(networks))
-    labelled = planned.config.use_labels
-    said = evaluate(networks, planned.task, loader(batches), planned.device, labelled=labelled)
+    labelled = planned.config.use_labels or not planned.task.labels
+    transforms, keep = record.config.transforms, _keep(planned.config)
+    watcher = watching(planned.task, stored, samples, transforms, target, keep)
+    said = evaluate(
+        networks, planned.task, loader(batches), planned.device,
+        labelled=labelled, watcher=watcher,
+    )  # fmt: skip
     found = predictions(said, samples, part_column(stored.mode))
     said_of = levels(
         planned.task,
@@ -350,6 +366,7 @@ def _results(planned: PredictPlan, model: Model, loader: Loader) -> Results:
         stored.mode,
         basis=_basis(planned, model),
         seed=record.config.reproducibility.seed if labelled else None,
+        images=watcher.of_images() if watcher else None,
     )
     description = describe(planned.name, planned.group.table, folder.caps_of(planned.group))
     accepted = planned.verdict.accepted

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.engine.devices import memory
 from clinicadl.engine.events import Observer
@@ -93,9 +94,13 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     """Return the experiment with whole paths, so that it can be resumed from any folder."""
-    data, transfer = config.data, config.transfer
+    data, transfer, network = config.data, config.transfer, config.network
+    paths = {name: value for name, value in network if isinstance(value, Path)}
     return config.model_copy(
         update={
+            "network": network.model_copy(
+                update={name: path.absolute() for name, path in paths.items()}
+            ),
             "data": data.model_copy(
                 update={
                     "caps_directory": data.caps_directory.absolute(),
@@ -173,6 +178,7 @@ def _record(planned: Plan) -> Record:
         tables=dict(planned.tables),
         parents=planned.parents,
         guard=tuple(planned.verdict.to_record()["findings"]),
+        plugins=plugins.loaded(),
         generated_by=generated_by(),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )

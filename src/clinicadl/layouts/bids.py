@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
-from clinicadl.errors import InvalidDataError, UsageError, listed
-from clinicadl.layouts import ids, tsv
+from clinicadl.config.raw import Raw
+from clinicadl.errors import InvalidDataError, listed
+from clinicadl.layouts import ids, naming, tsv
 from clinicadl.layouts.files import existing_folder
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import SUFFIXES
@@ -48,24 +47,6 @@ class BidsFile:
 
 Visit = tuple[str, str | None]
 """(participant, session), where there may be no session."""
-
-
-class Modality(NamedTuple):
-    """What the images of a modality have in common."""
-
-    datatype: str | None
-    """The folder that they are in, or None for any."""
-    suffix: str
-
-
-MODALITIES: dict[str, Modality] = {
-    "t1": Modality("anat", "T1w"),
-    "pet": Modality("pet", "pet"),
-    "flair": Modality(None, "flair"),
-    "dwi": Modality("dwi", "dwi"),
-}
-"""The modalities that have a name; ``custom`` is any image whose name ends as said."""
-CUSTOM = "custom"
 
 
 def check(bids: Path) -> Path:
@@ -188,14 +169,7 @@ def _file(
         )
 
 
-def images(
-    files: Iterable[BidsFile],
-    modality: str,
-    *,
-    tracer: str | None = None,
-    reconstruction: str | None = None,
-    custom_suffix: str | None = None,
-) -> dict[Visit, BidsFile]:
+def images(files: Iterable[BidsFile], modality: Raw) -> dict[Visit, BidsFile]:
     """Return the image of a modality, of each session that has one.
 
     Several images that differ in ``run-<n>`` alone count as the last run. Upper and lower case are
@@ -206,82 +180,53 @@ def images(
     files
         What `index` gave.
     modality
-        Name in `MODALITIES`, or ``custom``.
-    tracer
-        PET: the entity ``trc``.
-    reconstruction
-        PET: the entity ``rec``.
-    custom_suffix
-        Custom: end of the file names; ``*`` and ``?`` may stand in it.
+        Row of `RAW`.
 
     Raises
     ------
-    UsageError
-        The modality is not known, or an option belongs to another one.
     InvalidDataError
-        A session has several images that match.
+        A session has several images that match; all such are named.
     """
-    _check_options(modality, tracer, reconstruction, custom_suffix)
-    wanted = {"trc": tracer, "rec": reconstruction}
-    ending = re.compile(fnmatch.translate(f"*{custom_suffix}"), re.IGNORECASE)
     found: dict[Visit, list[BidsFile]] = {}
     for one in files:
-        if not one.path.name.lower().endswith(SUFFIXES):
-            continue
-        if modality == CUSTOM:
-            fits = bool(ending.match(one.path.name))
-        else:
-            fits = _is_of(one, MODALITIES[modality]) and all(
-                value is None or one.entities.get(key, "").lower() == value.lower()
-                for key, value in wanted.items()
-            )
-        if fits:
+        is_image = one.path.name.lower().endswith(SUFFIXES)
+        is_there = modality.datatype in (None, one.datatype.lower())
+        if is_image and is_there and naming.is_named(modality, one.path.name):
             found.setdefault((one.participant, one.session), []).append(one)
-    return {visit: _last_run(several) for visit, several in found.items()}
+    return _last_runs(found)
 
 
-def _check_options(
-    modality: str, tracer: str | None, reconstruction: str | None, custom_suffix: str | None
-) -> None:
-    if modality not in (*MODALITIES, CUSTOM):
-        raise UsageError(
-            "The modality is not known",
-            found=modality,
-            fix=f"Known: {listed([*MODALITIES, CUSTOM])}",
-        )
-    if modality != "pet" and (tracer is not None or reconstruction is not None):
-        raise UsageError(
-            "A tracer or reconstruction belongs to the modality pet only", found=modality
-        )
-    if (modality == CUSTOM) != bool(custom_suffix):
-        raise UsageError(
-            "The modality custom needs the end of the file names, and no other modality takes it",
-            found=f"modality {modality}, suffix {custom_suffix!r}",
-        )
+def _last_runs(found: Mapping[Visit, list[BidsFile]]) -> dict[Visit, BidsFile]:
+    """Return the last run of each session, which must have nothing but runs.
 
-
-def _is_of(one: BidsFile, modality: Modality) -> bool:
-    return one.suffix.lower() == modality.suffix.lower() and modality.datatype in (
-        None,
-        one.datatype.lower(),
-    )
-
-
-def _last_run(several: list[BidsFile]) -> BidsFile:
-    if len(several) == 1:
-        return several[0]
-    visit = " | ".join(part for part in (several[0].participant, several[0].session) if part)
-    apart_from_run = {
-        (one.path.parent, one.suffix, one.extension, *_without_run(one)) for one in several
-    }
-    if len(apart_from_run) > 1:
+    Raises
+    ------
+    InvalidDataError
+        A session has several images; all such are named.
+    """
+    several = {visit: images for visit, images in found.items() if len(images) > 1}
+    wrong = [
+        f"({_said(visit)}): {listed(sorted(one.path.name for one in images))}"
+        for visit, images in several.items()
+        if len({(one.path.parent, one.suffix, one.extension, *_without_run(one))
+                for one in images}) > 1
+    ]  # fmt: skip
+    if wrong:
         raise InvalidDataError(
-            "Several images match", where=visit,
-            found=listed(sorted(one.path.name for one in several)),
-            fix="Keep one, or say which one by tracer, reconstruction or custom suffix",
+            f"Several images match in {len(wrong)} session{'s' if len(wrong) > 1 else ''}",
+            found=listed(wrong),
+            fix="Keep one a session, or say which one by tracer, reconstruction or custom suffix",
+        )
+    if several:
+        logger.warning(
+            "%d sessions have several runs, of which the last is taken: %s",
+            len(several), listed(map(_said, several)),
         )  # fmt: skip
-    logger.warning("%s has several runs: the last is taken", visit)
-    return max(several, key=_run)
+    return {visit: max(images, key=_run) for visit, images in found.items()}
+
+
+def _said(visit: Visit) -> str:
+    return " | ".join(part for part in visit if part)
 
 
 def _without_run(one: BidsFile) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import os
 import re
@@ -12,7 +11,8 @@ from typing import Any, NamedTuple
 
 from clinicadl.config.base import Choice, from_table
 from clinicadl.config.mode import MODES, MODES_GROUP
-from clinicadl.config.preprocessing import PREPROCESSINGS, Custom, DwiDti, Linear, PetLinear
+from clinicadl.config.preprocessing import PREPROCESSINGS
+from clinicadl.config.raw import RAW, RAW_GROUP, Raw
 from clinicadl.config.read import settings
 from clinicadl.errors import (
     InvalidDataError,
@@ -21,6 +21,7 @@ from clinicadl.errors import (
     UsageError,
     listed,
 )
+from clinicadl.layouts import naming
 from clinicadl.layouts.files import (
     below,
     existing_folder,
@@ -29,30 +30,19 @@ from clinicadl.layouts.files import (
     write_json,
     writing,
 )
-from clinicadl.layouts.images import SUFFIXES, stem
+from clinicadl.layouts.images import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 SUBJECTS = "subjects"
 TENSORS = "deeplearning_prepare_data"
 EXTRACTIONS = "tensor_extraction"
+_SOURCE, _BIDS = "source", "bids"
+"""What the extraction JSON of raw images says of where they lie."""
 
 Session = tuple[str, str]
 """(participant, session), as in ``("sub-01", "ses-M000")``."""
 
-_SUFFIX = {"t1-linear": "T1w", "flair-linear": "flair", "t2-linear": "T2w"}
-_FOLDER = {
-    "t1-linear": "t1_linear", "flair-linear": "flair_linear", "t2-linear": "t2_linear",
-    "pet-linear": "pet_linear", "t1-volume": "t1/spm/segmentation/normalized_space",
-    "t1-extensive": "t1_extensive",
-}  # fmt: skip
-_DTI_FOLDER = "dwi/dti_based_processing"
-_NAME = {
-    "t1-volume": "*_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii*",
-    "t1-extensive": "*_space-Ixi549Space_desc-skullstripped_T1w.nii*",
-}
-_NORMALIZED = "_space-MNI"
-"""What the names of images in MNI space hold; names of some releases hold the native space too."""
 _RUN = re.compile(r"_run-(\d+)")
 _OWN_KEYS = ("extract_json", "file_type", "masks_location")
 """What two extractions may say otherwise and still be the same."""
@@ -66,59 +56,29 @@ class StoredImage(NamedTuple):
     path: Path
 
 
-def pattern(preprocessing: Choice) -> str:
-    """Return the glob, relative to a session's folder, of the images of a preprocessing.
+def check_target(caps: Path, *, holds: Collection[str]) -> Path:
+    """Return ``caps`` if it is a CAPS, or can become one.
+
+    Parameters
+    ----------
+    caps
+        A CAPS, or a folder that is absent or empty.
+    holds
+        Names of the folders that a CAPS may have before it has images.
 
     Raises
     ------
-    UsageError
-        The row comes from another package and says no file name.
-
-    Examples
-    --------
-    >>> pattern(PREPROCESSINGS["t1-volume"]())
-    't1/spm/segmentation/normalized_space/*_T1w_segm-graymatter_space-Ixi549Space_modulated-off_probability.nii*'
+    MissingInputError
+        It is a file, or closed to us.
+    InvalidDataError
+        It is a BIDS data set, or another folder.
     """
-    if isinstance(preprocessing, Custom):
-        suffix = preprocessing.custom_suffix
-        return suffix if suffix.startswith("*") else f"*{suffix}"
-    if isinstance(preprocessing, DwiDti):
-        space = _NORMALIZED if preprocessing.dti_space == "normalized" else "_space-"
-        return f"{folder(preprocessing)}/*{space}*_{preprocessing.dti_measure}.nii*"
-    if preprocessing.name in _NAME:
-        return f"{folder(preprocessing)}/{_NAME[preprocessing.name]}"
-    if not isinstance(preprocessing, Linear):
-        raise UsageError(
-            "Images of this preprocessing have no known name", found=preprocessing.name
-        )
-    crop = "" if preprocessing.use_uncropped_image else "_desc-Crop"
-    space = f"space-MNI152NLin2009cSym{crop}_res-1x1x1"
-    if isinstance(preprocessing, PetLinear):
-        region = preprocessing.suvr_reference_region
-        name = f"*_trc-{preprocessing.tracer}_{space}_suvr-{region}_pet.nii*"
-    else:
-        name = f"*{space}_{_SUFFIX[preprocessing.name]}.nii*"
-    return f"{folder(preprocessing)}/{name}"
-
-
-def _named(preprocessing: Choice, glob: str) -> re.Pattern[str]:
-    """Return what the names of the images match; upper and lower case are the same."""
-    is_native = isinstance(preprocessing, DwiDti) and preprocessing.dti_space == "native"
-    but = f"(?!.*{_NORMALIZED})" if is_native else ""
-    return re.compile(but + fnmatch.translate(glob), re.IGNORECASE)
-
-
-def folder(preprocessing: Choice) -> str:
-    """Return the folder, in a session's, where a pipeline writes its images.
-
-    Examples
-    --------
-    >>> folder(PREPROCESSINGS["t1-linear"]())
-    't1_linear'
-    """
-    if isinstance(preprocessing, DwiDti):
-        return f"{_DTI_FOLDER}/{preprocessing.dti_space}_space"
-    return _FOLDER.get(preprocessing.name, preprocessing.name)
+    if not caps.exists() or (
+        existing_folder(caps, "CAPS")
+        and {entry.name for entry in _entries(str(caps))} <= {EXTRACTIONS, *holds}
+    ):
+        return caps
+    return check(caps)
 
 
 def check(caps: Path) -> Path:
@@ -141,8 +101,9 @@ def check(caps: Path) -> Path:
         )  # fmt: skip
     if names and SUBJECTS not in names:
         raise InvalidDataError(
-            "This is not a CAPS: it has no folder named subjects", where=caps, fix="Check the path"
-        )
+            "This is not a CAPS: it has no folder named subjects", where=caps,
+            fix="Check the path; to make it one, add an empty folder of this name",
+        )  # fmt: skip
     return caps
 
 
@@ -174,8 +135,7 @@ def index(
         This is no CAPS, or a session has several images that match; all such are named.
     """
     check(caps)
-    wanted = _named(preprocessing, pattern(preprocessing))
-    where = "" if isinstance(preprocessing, Custom) else folder(preprocessing)
+    wanted, where = naming.paths(preprocessing), naming.folder(preprocessing)
     looked_at = None if only is None else set(only)
     found: dict[Session, list[Path]] = {}
     for participant, session, home in _sessions(caps):
@@ -281,7 +241,7 @@ def select(
             f"{len(missing)} of {len(wanted)} sessions have no image",
             where=where,
             found=listed(missing),
-            fix="Preprocess them, or give a table without them",
+            fix="Make these images, or give a table without them",
         )
     return [images[key] for key in wanted]
 
@@ -293,17 +253,6 @@ class ImageTensor(NamedTuple):
     origin: Path
 
 
-def tensor_folder(preprocessing: Choice) -> str:
-    """Return the folder of the tensors of a preprocessing.
-
-    Examples
-    --------
-    >>> tensor_folder(PREPROCESSINGS["t1-linear"]())
-    't1_linear'
-    """
-    return preprocessing.name.replace("-", "_")
-
-
 def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> ImageTensor:
     """Return the paths of the tensor of a whole image.
 
@@ -313,8 +262,13 @@ def image_tensor(caps: Path, image: StoredImage, preprocessing: Choice) -> Image
         A name leads out of the CAPS.
     """
     home = tensor_home(caps, (image.participant, image.session), preprocessing, "image")
-    path = home / f"{stem(image.path)}.pt"
+    path = home / f"{naming.tensor_stem(image.path, preprocessing)}.pt"
     return ImageTensor(path, path.with_suffix(".json"))
+
+
+def is_own(source: str) -> bool:
+    """Return whether the image that an origin names is one of the CAPS, not of a BIDS data set."""
+    return source.startswith(f"{SUBJECTS}/")
 
 
 def tensor_home(caps: Path, session: Session, preprocessing: Choice, mode: str) -> Path:
@@ -326,7 +280,7 @@ def tensor_home(caps: Path, session: Session, preprocessing: Choice, mode: str) 
         A name leads out of the CAPS.
     """
     # Links are followed, as they are to the image: a CAPS may be made of links into another.
-    based = (TENSORS, f"{mode}_based", tensor_folder(preprocessing))
+    based = (TENSORS, f"{mode}_based", naming.tensor_folder(preprocessing))
     return below(caps / SUBJECTS, *session, *based)
 
 
@@ -359,11 +313,14 @@ def index_made(
         A session has several.
     """
     check(caps)
-    wanted = _image_name(preprocessing)
     found: dict[Session, Path] = {}
     for key in sessions:
         home = tensor_home(caps, key, preprocessing, mode)
-        names = [one.name for one in _entries(str(home)) if _is_made_of(wanted, one.name, ending)]
+        names = [
+            one.name
+            for one in _entries(str(home))
+            if naming.is_made_of(preprocessing, one.name, ending)
+        ]
         if len(names) > 1:
             raise InvalidDataError(
                 "Several tensors match", where=" | ".join(key),
@@ -372,29 +329,6 @@ def index_made(
         if names:
             found[key] = home / names[0]
     return found
-
-
-def is_named(preprocessing: Choice, name: str) -> bool:
-    """Return whether a file name is that of an image of a preprocessing.
-
-    Examples
-    --------
-    >>> name = "sub-1_ses-M000_space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w.nii.gz"
-    >>> is_named(PREPROCESSINGS["t1-linear"](), name)
-    True
-    """
-    return _image_name(preprocessing).match(name) is not None
-
-
-def _image_name(preprocessing: Choice) -> re.Pattern[str]:
-    return _named(preprocessing, pattern(preprocessing).rpartition("/")[2])
-
-
-def _is_made_of(image: re.Pattern[str], name: str, ending: str) -> bool:
-    """Return whether a file was made of an image whose name matches, and is no leftover."""
-    if name.startswith(".") or not name.endswith(ending):
-        return False
-    return any(image.match(name.removesuffix(ending) + suffix) for suffix in SUFFIXES)
 
 
 class Extraction(NamedTuple):
@@ -449,15 +383,16 @@ def extraction_content(
     parts
         The keys of the mode.
     """
-    row = preprocessing.model_dump(mode="json")
+    row = preprocessing.model_dump(mode="json", exclude_none=True)
     return {
         "preprocessing": row.pop("name"),
+        **({_SOURCE: _BIDS} if isinstance(preprocessing, Raw) else {}),
         "mode": mode,
         "use_uncropped_image": row.pop("use_uncropped_image", None),
         "prepare_dl": False,
         "extract_json": path.name,
         "file_type": {
-            "pattern": pattern(preprocessing),
+            "pattern": naming.pattern(preprocessing),
             "description": f"image of {preprocessing.name}",
         },
         **row,
@@ -502,9 +437,12 @@ def holds_extraction(caps: Path, given: str) -> bool:
 
     Raises
     ------
+    MissingInputError
+        The CAPS does not exist, or is closed to us.
     InvalidDataError
-        The name leads out of the CAPS.
+        This is no CAPS, or the name leads out of it.
     """
+    check(caps)
     return Path(given).is_file() or extraction_path(caps, given).is_file()
 
 
@@ -568,12 +506,14 @@ def parse_extraction(content: dict[str, Any], path: Path) -> Extraction:
 
 def _preprocessing(content: Mapping[str, Any], path: Path) -> Choice:
     name = content["preprocessing"]
-    row = PREPROCESSINGS.get(name)
+    rows: Mapping[str, type[Choice]] = PREPROCESSINGS
+    if content.get(_SOURCE) == _BIDS:
+        rows = from_table(RAW, RAW_GROUP).all_rows()
+    row = rows.get(name)
     if row is None:
         raise InvalidDataError(
-            "The preprocessing is not known", where=path, found=name,
-            fix=f"Known: {listed(PREPROCESSINGS)}",
-        )  # fmt: skip
+            "The preprocessing is not known", where=path, found=name, fix=f"Known: {listed(rows)}"
+        )
     # Older files say acq_label for the tracer.
     return _row(row, name, {"tracer": content.get("acq_label"), **content}, path)
 

@@ -197,8 +197,8 @@ def existing_folder(path: Path, meaning: str) -> Path:
     return path
 
 
-def read_bytes(path: Path, meaning: str) -> bytes:
-    """Return what a file holds.
+def read_bytes(path: Path, meaning: str, *, most: int = -1) -> bytes:
+    """Return what a file holds, or its first ``most`` bytes.
 
     Raises
     ------
@@ -206,7 +206,8 @@ def read_bytes(path: Path, meaning: str) -> bytes:
         It is absent, a folder, or closed to us.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as content:
+            return content.read(most)
     except FileNotFoundError as error:
         raise MissingInputError(
             f"The {meaning} does not exist", where=path, fix="Check the path"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,11 @@ GZIP_MAGIC = b"\x1f\x8b"
 # Any: the type that isal declares for its error is that of an instance.
 _DAMAGES: tuple[Any, ...] = (isal_zlib.error, EOFError, OSError, ValueError)
 
+_LONGEST_HEADER = 540
+"""Bytes of the header of NIfTI-2; that of NIfTI-1 has 348."""
+_BEGINNING = 4096
+_NOT_NIFTI = "The file is not a NIfTI image"
+
 _GZIP = 31
 """What zlib calls gzip: a window of 15 bits, and 16."""
 _MOST_INFLATED = 1032
@@ -43,6 +49,14 @@ class Image(NamedTuple):
     """Of the file, as it lies on disk; empty for an image that was made in memory."""
 
 
+class Frame(NamedTuple):
+    """Where the voxels of an image lie."""
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    """Voxel to world, in mm, RAS+, shape (4, 4)."""
+
+
 def read(path: Path) -> Image:
     """Return a three-dimensional image.
 
@@ -59,16 +73,68 @@ def read(path: Path) -> Image:
     stored = read_bytes(path, "image")
     content = _inflated(stored, path)
     image = _parsed(content, path)
-    shape = tuple(int(size) for size in image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 or min(shape) < 1:
-        raise InvalidDataError("The image is not three-dimensional", where=path, found=image.shape)
-    if image.affine is None or not np.all(np.isfinite(image.affine)):
-        raise InvalidDataError("The affine of the image is not finite", where=path)
-    affine = np.asarray(image.affine, dtype=np.float64)
+    shape, affine = _frame(image.shape, image.affine, path)
     voxels = _in_c_order(_voxels(image, content, path).reshape(shape, order="F"))
     return Image(voxels, affine, image.header, hashlib.sha256(stored).hexdigest())
+
+
+def read_frame(path: Path) -> Frame:
+    """Return where the voxels of an image lie; only the beginning of its file is read.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or closed to us.
+    InvalidDataError
+        It is not NIfTI, damaged at its beginning, or not three-dimensional.
+    """
+    stored = read_bytes(path, "image", most=_BEGINNING)
+    if stored[:2] == GZIP_MAGIC:
+        try:
+            stored = zlib.decompressobj(_GZIP).decompress(stored, _LONGEST_HEADER)
+        except zlib.error as error:
+            raise InvalidDataError(
+                "The image is truncated or damaged", where=path, found=error, fix="Copy it again"
+            ) from error
+    kind: Any = nib.Nifti2Header if _is_nifti2(stored) else nib.Nifti1Header
+    try:
+        header = kind(stored[: kind.sizeof_hdr])
+        shape, affine = header.get_data_shape(), header.get_best_affine()
+    except (HeaderDataError, WrapStructError, ValueError, OverflowError) as error:
+        raise InvalidDataError(_NOT_NIFTI, where=path, found=_first_line(error)) from error
+    return _frame(shape, affine, path)
+
+
+def orientation(affine: NDArray[np.float64]) -> str:
+    """Return to which side of the participant each axis grows.
+
+    Examples
+    --------
+    >>> orientation(np.diag([-1.0, -1, 3, 1]))
+    'LPS'
+    """
+    codes: Any = nib.aff2axcodes
+    return "".join(codes(affine))
+
+
+def _frame(shape: Any, affine: Any, path: Path) -> Frame:
+    sizes = tuple(int(size) for size in shape)
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    if len(sizes) > 3 and min(sizes) > 0:
+        raise InvalidDataError(
+            f"The image is not three-dimensional: it holds {math.prod(sizes[3:])} volumes",
+            where=path, found=tuple(shape), fix="Take one of them, or their mean, out of it",
+        )  # fmt: skip
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise InvalidDataError("The image is not three-dimensional", where=path, found=tuple(shape))
+    if affine is None or not np.all(np.isfinite(affine)):
+        raise InvalidDataError("The affine of the image is not finite", where=path)
+    return Frame((sizes[0], sizes[1], sizes[2]), np.asarray(affine, dtype=np.float64))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _inflated(stored: bytes, path: Path) -> bytes:
@@ -102,9 +168,7 @@ def _parsed(content: bytes, path: Path) -> Any:
     except (
         ImageFileError, HeaderDataError, WrapStructError, ValueError, OverflowError, OSError
     ) as error:  # fmt: skip
-        raise InvalidDataError(
-            "The file is not a NIfTI image", where=path, found=str(error).partition("\n")[0]
-        ) from error
+        raise InvalidDataError(_NOT_NIFTI, where=path, found=_first_line(error)) from error
     if there != expected:
         raise InvalidDataError(
             "The header of the image lies about its size",

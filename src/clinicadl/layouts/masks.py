@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clinicadl.config.base import Choice
 from clinicadl.config.mode import RoiMode
 from clinicadl.config.preprocessing import Custom, Linear
+from clinicadl.config.raw import Raw
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.layouts import images
 
@@ -58,23 +59,23 @@ def place(settings: RoiMode, preprocessing: Choice) -> Place:
     Raises
     ------
     UsageError
-        The template of custom images is not said, or that of others is, or none is known.
+        The template of custom or raw images is not said, or that of others is, or none is known.
     """
     given = {
         "--roi_custom_template": settings.roi_custom_template,
         "--roi_custom_mask_pattern": settings.roi_custom_mask_pattern,
     }
-    if isinstance(preprocessing, Custom):
+    if isinstance(preprocessing, Custom | Raw):
         if not settings.roi_custom_template:
             raise UsageError(
-                "The masks of custom images need the name of their template",
+                "The masks of custom and of raw images need the name of their template",
                 fix="Give --roi_custom_template, as in masks/tpl-<template>",
             )
         return Place(settings.roi_custom_template, settings.roi_custom_mask_pattern, None)
     unwanted = [flag for flag, value in given.items() if value]
     if unwanted:
         raise UsageError(
-            f"Only custom images take {listed(unwanted)}", found=preprocessing.name,
+            f"Only custom and raw images take {listed(unwanted)}", found=preprocessing.name,
             fix="Leave it out",
         )  # fmt: skip
     if isinstance(preprocessing, Linear):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from clinicadl.config.base import Choice
 from clinicadl.errors import InvalidDataError, listed
-from clinicadl.layouts import caps, images
+from clinicadl.layouts import caps, grids, naming
 
 _NUMBER = re.compile(r"(\d+)")
 _MARKS = {
@@ -46,7 +46,7 @@ def part_folder(
         A name leads out of the CAPS.
     """
     home = caps.tensor_home(directory, (image.participant, image.session), preprocessing, mode)
-    return PartFolder(home, mode, images.stem(image.path))
+    return PartFolder(home, mode, naming.tensor_stem(image.path, preprocessing))
 
 
 def part_tensor(home: PartFolder, name: str) -> Path:
@@ -69,7 +69,9 @@ def _around(home: PartFolder) -> tuple[str, str]:
     """Return what stands in front of and behind the name of a part in a file name."""
     *entities, suffix = home.image.split("_")
     if home.mode == "roi":
-        entities = entities[: 3 if entities[2:3] == ["T1w"] else 2]
+        n_first = 3 if entities[2:3] == ["T1w"] else 2
+        # The grid of a raw image, which its mask does not tell.
+        entities = entities[:n_first] + [one for one in entities[n_first:] if grids.is_entity(one)]
     return "".join(f"{entity}_" for entity in entities), f"_{suffix}.pt"
 
 
@@ -151,7 +153,7 @@ def unclaimed(
         return None
     named = (marks.fullmatch(path.name) for path in home.glob("[!.]*.pt"))
     stems = {f"{match['before']}_{match['suffix']}" for match in named if match}
-    found = sorted(stem for stem in stems if caps.is_named(preprocessing, f"{stem}.nii.gz"))
+    found = sorted(stem for stem in stems if naming.is_named(preprocessing, f"{stem}.nii.gz"))
     if len(found) > 1:
         raise InvalidDataError(
             "The tensors of several images match", where=" | ".join(session), found=listed(found),

@@ -1,92 +1,101 @@
-"""Convolutional networks: blocks that halve the image, then linear layers."""
+"""Convolutional networks of release 1.x: blocks that halve the image, then linear layers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 
-from torch import Tensor, nn
+from torch import nn
 
-from clinicadl.config.network import Conv4FC3, Conv5FC3
-from clinicadl.errors import UsageError
+from clinicadl.config.network import Conv4FC3, Conv5FC3, StrideConv5FC3
+from clinicadl.networks.cnn import BATCH_NORMS, CONVOLUTIONS, ConvolutionalNetwork
+from clinicadl.networks.fits import check_input
 from clinicadl.networks.layers import PadMaxPool
 
 CHANNELS = (8, 16, 32, 64, 128)
 """Channels that each block gives."""
 
 
-class ConvolutionalNetwork(nn.Module):
-    """Five convolutional blocks, then three linear layers.
-
-    A block is a convolution of kernel 3, batch normalisation, ReLU and `PadMaxPool`. The names and
-    indices of the layers are those of the published program, so that its weights fit.
+def pooled_blocks(
+    n_channels: int, n_axes: int, channels: tuple[int, ...] = CHANNELS
+) -> nn.Sequential:
+    """Return blocks of convolution, batch normalisation, ReLU and `PadMaxPool`: n becomes n/2.
 
     Parameters
     ----------
-    input_shape
-        Channels, then the size of the image along its 2 or 3 axes.
-    n_outputs
-        Outputs of the last layer.
+    n_channels
+        Channels of the images.
+    n_axes
+        Axes of space, 2 or 3.
+    channels
+        Channels that each block gives.
+    """
+    layers: list[nn.Module] = []
+    for given, made in zip((n_channels, *channels), channels, strict=False):
+        layers += [*_normalised(given, made, n_axes=n_axes, stride=1), PadMaxPool()]
+    return nn.Sequential(*layers)
+
+
+def strided_blocks(n_channels: int, n_axes: int) -> nn.Sequential:
+    """Return blocks of a convolution of stride 2, batch normalisation and ReLU: n becomes n/2.
+
+    Parameters
+    ----------
+    n_channels
+        Channels of the images.
+    n_axes
+        Axes of space, 2 or 3.
+    """
+    layers: list[nn.Module] = []
+    for given, made in zip((n_channels, *CHANNELS), CHANNELS, strict=False):
+        layers += _normalised(given, made, n_axes=n_axes, stride=2)
+    return nn.Sequential(*layers)
+
+
+def _normalised(given: int, made: int, *, n_axes: int, stride: int) -> tuple[nn.Module, ...]:
+    return (
+        CONVOLUTIONS[n_axes](given, made, kernel_size=3, stride=stride, padding=1),
+        BATCH_NORMS[n_axes](made),
+        nn.ReLU(),
+    )
+
+
+def n_features(sizes: Sequence[int], channels: tuple[int, ...] = CHANNELS) -> int:
+    """Return the number of values that blocks leave of an image: each halves it, rounded up."""
+    return prod((channels[-1], *(ceil(size / 2 ** len(channels)) for size in sizes)))
+
+
+def linear_layers(
+    given: int, hidden: tuple[int, int], n_outputs: int, *, dropout: float
+) -> nn.Sequential:
+    """Return dropout and three linear layers.
+
+    Parameters
+    ----------
+    given
+        Values that they get.
     hidden
         Outputs of the first and of the second linear layer.
+    n_outputs
+        Outputs of the last layer.
     dropout
         Share of features dropped before the first linear layer, in training.
     """
-
-    def __init__(
-        self,
-        input_shape: tuple[int, ...],
-        n_outputs: int,
-        *,
-        hidden: tuple[int, int],
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        n_channels, *sizes = input_shape
-        n_features = CHANNELS[-1] * prod(ceil(size / 2 ** len(CHANNELS)) for size in sizes)
-        self.convolutions = nn.Sequential(
-            *(
-                layer
-                for given, made in zip((n_channels, *CHANNELS), CHANNELS, strict=False)
-                for layer in _block(given, made, n_axes=len(sizes))
-            )
-        )
-        self.fc = nn.Sequential(
-            nn.Flatten(),
-            nn.Dropout(dropout),
-            nn.Linear(n_features, hidden[0]),
-            nn.ReLU(),
-            nn.Linear(hidden[0], hidden[1]),
-            nn.ReLU(),
-            nn.Linear(hidden[1], n_outputs),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the outputs, shape (samples, n_outputs).
-
-        Parameters
-        ----------
-        images
-            Shape (samples, *input_shape).
-        """
-        outputs: Tensor = self.fc(self.convolutions(images))
-        return outputs
-
-
-def _block(given: int, made: int, *, n_axes: int) -> tuple[nn.Module, ...]:
-    convolution = nn.Conv3d if n_axes == 3 else nn.Conv2d
-    normalisation = nn.BatchNorm3d if n_axes == 3 else nn.BatchNorm2d
-    return (
-        convolution(given, made, kernel_size=3, padding=1),
-        normalisation(made),
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(given, hidden[0]),
         nn.ReLU(),
-        PadMaxPool(),
+        nn.Linear(hidden[0], hidden[1]),
+        nn.ReLU(),
+        nn.Linear(hidden[1], n_outputs),
     )
 
 
 def conv5_fc3(
     settings: Conv5FC3, input_shape: tuple[int, ...], n_outputs: int
 ) -> ConvolutionalNetwork:
-    """Return a Conv5_FC3: linear layers of 1300, 50 and ``n_outputs``.
+    """Return a Conv5_FC3: linear layers of 1300, 50 and ``n_outputs`` behind five blocks.
 
     Parameters
     ----------
@@ -102,8 +111,12 @@ def conv5_fc3(
     UsageError
         The input has not 2 or 3 axes, or is empty.
     """
-    _check(settings.name, input_shape)
-    return ConvolutionalNetwork(input_shape, n_outputs, hidden=(1300, 50), dropout=settings.dropout)
+    check_input(settings, input_shape)
+    n_channels, *sizes = input_shape
+    return ConvolutionalNetwork(
+        pooled_blocks(n_channels, len(sizes)),
+        linear_layers(n_features(sizes), (1300, 50), n_outputs, dropout=settings.dropout),
+    )
 
 
 def conv4_fc3(
@@ -127,15 +140,36 @@ def conv4_fc3(
     UsageError
         The input has not 2 or 3 axes, or is empty.
     """
-    _check(settings.name, input_shape)
-    return ConvolutionalNetwork(input_shape, n_outputs, hidden=(50, 40), dropout=settings.dropout)
+    check_input(settings, input_shape)
+    n_channels, *sizes = input_shape
+    return ConvolutionalNetwork(
+        pooled_blocks(n_channels, len(sizes)),
+        linear_layers(n_features(sizes), (50, 40), n_outputs, dropout=settings.dropout),
+    )
 
 
-def _check(name: str, input_shape: tuple[int, ...]) -> None:
-    if len(input_shape) not in (3, 4) or min(input_shape) < 1:
-        raise UsageError(
-            f"{name} cannot take this input",
-            found=" x ".join(str(size) for size in input_shape) or "nothing",
-            fix="It takes channels x X x Y x Z (three-dimensional) or channels x X x Y (slices), "
-            "each at least 1",
-        )
+def stride_conv5_fc3(
+    settings: StrideConv5FC3, input_shape: tuple[int, ...], n_outputs: int
+) -> ConvolutionalNetwork:
+    """Return a Stride_Conv5_FC3: Conv5_FC3 whose convolutions halve the image themselves.
+
+    Parameters
+    ----------
+    settings
+        Its parameters.
+    input_shape
+        Channels, then the size of the image along its 2 or 3 axes.
+    n_outputs
+        Outputs of the last layer, the number of classes for a classification.
+
+    Raises
+    ------
+    UsageError
+        The input has not 2 or 3 axes, or is empty.
+    """
+    check_input(settings, input_shape)
+    n_channels, *sizes = input_shape
+    return ConvolutionalNetwork(
+        strided_blocks(n_channels, len(sizes)),
+        linear_layers(n_features(sizes), (1300, 50), n_outputs, dropout=settings.dropout),
+    )

@@ -21,7 +21,7 @@ from clinicadl.data import tensors
 from clinicadl.data.parts import Affine, Parts, Voxel, Window
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingExtraError, MissingInputError
-from clinicadl.layouts import caps, files, images, part_files
+from clinicadl.layouts import caps, files, grids, images, part_files
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.report.planes import (
     Pixels,
@@ -350,7 +350,8 @@ def _volume(planned: PreviewPlan, row: int) -> NDArray[np.float32]:
     """Return the first channel of the image of a session."""
     path = planned.reads[row]
     if planned.extraction.stores_parts:
-        return images.read(path).voxels
+        grid, image = grids.of(planned.extraction.preprocessing), images.read(path)
+        return (image if grid is None else grids.onto(image, grid, path)).voxels
     whole: NDArray[np.float32] = tensors.read(path)[0].numpy()
     return whole
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from clinicadl.config.generate import FromImagesConfig
 from clinicadl.errors import MissingInputError, UsageError
-from clinicadl.layouts import caps, images
+from clinicadl.layouts import caps, images, naming
 from clinicadl.layouts.caps import StoredImage
 from clinicadl.synthesis.generated import in_caps
 from clinicadl.tables import sessions
@@ -78,7 +78,7 @@ def new_path(config: FromImagesConfig, source: StoredImage, participant: str, se
     entities = rf"{re.escape(source.participant)}_(?:{re.escape(source.session)}_)?"
     rest = re.sub(f"^{entities}", "", source.path.name)
     path = folder / f"{participant}_{session}_{rest}"
-    pattern = caps.pattern(config.preprocessing)
+    pattern = naming.pattern(config.preprocessing)
     if not fnmatch.fnmatchcase(path.as_posix().lower(), pattern.lower()):
         raise UsageError(
             "The new images would have names that this preprocessing does not find",
@@ -110,7 +110,7 @@ def _candidates(config: FromImagesConfig) -> _Candidates:
         raise MissingInputError(
             f"The CAPS holds no image of {config.preprocessing.name}",
             where=config.caps_directory,
-            found=f"nothing like {caps.pattern(config.preprocessing)}",
+            found=f"nothing like {naming.pattern(config.preprocessing)}",
             fix="Check the CAPS and --preprocessing",
         )
     if config.participants_tsv is None:

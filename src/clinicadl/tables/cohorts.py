@@ -183,7 +183,7 @@ def refuse_single(path: Path) -> None:
     UsageError
         It names cohorts.
     """
-    if path.suffix == _SUFFIX and path.is_file() and is_cohorts(path):
+    if path.suffix == _SUFFIX and is_cohorts(path):
         raise UsageError(
             f"This is a {_MEANING}, and several cohorts were not asked for", where=path,
             found=f"columns {COHORT} and {PATH}", fix="Give --multi_cohort, or one table",

@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clinicadl.config.names import nearest
+from clinicadl.config.raw import RAW
 from clinicadl.errors import InvalidDataError, MissingInputError, listed
-from clinicadl.layouts import bids, ids, tsv
+from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.bids import BidsFile
 from clinicadl.layouts.files import existing_folder
 from clinicadl.layouts.images import SUFFIXES
@@ -94,7 +95,7 @@ def in_bids(files: Iterable[BidsFile], modality: str, *, where: Path) -> Found:
     files
         What `bids.index` gave.
     modality
-        A name of `bids.MODALITIES`, or the suffix of the images, with any entities that they must
+        A name of `RAW`, or the suffix of the images, with any entities that they must
         have: ``t1w``, ``pet_trc-18FFDG``; upper and lower case are the same.
     where
         The data set, for messages.
@@ -105,8 +106,8 @@ def in_bids(files: Iterable[BidsFile], modality: str, *, where: Path) -> Found:
         There is no such image.
     """
     suffix, *entities = modality.lower().split("_")
-    named = bids.MODALITIES.get(suffix)
-    wanted = {(named.suffix if named else suffix).lower(), *entities}
+    named = RAW[suffix].suffix if suffix in RAW else ""
+    wanted = {(named or suffix).lower(), *entities}
     found: set[tuple[str, str]] = set()
     others: set[str] = set()
     for one in files:

@@ -80,10 +80,10 @@ class Task(Protocol):
 
     def of_images(
         self, predictions: pd.DataFrame, part: str, *, basis: pd.DataFrame
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame | None:
         """Return what the predictions of all parts of an image say of it, one row an image.
 
-        ``part`` is the column that names the part; what a part has to say is told from ``basis``,
-        predictions of train or validation.
+        None where nothing of the image follows from them. ``part`` is the column that names the
+        part; what a part has to say is told from ``basis``, predictions of train or validation.
         """
         ...

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, isfinite
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clinicadl.config.task import Classification
+from clinicadl.config.task import Classification, Vote
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.tables.sessions import PARTICIPANT
+from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks import vote
 from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, Target
-from clinicadl.tasks.intervals import Interval, bootstrap
-from clinicadl.tasks.losses import CLASSIFICATION, Loss
-from clinicadl.tasks.metrics import METRICS, by_class, means
+from clinicadl.tasks.losses import CLASSIFICATION as LOSSES
+from clinicadl.tasks.losses import Loss
+from clinicadl.tasks.metrics import CLASSIFICATION, by_class, means
 
 logger = logging.getLogger(__name__)
 
-ROWS = ("Values", "Lower bound CI", "Upper bound CI", "SE")
-"""Rows of a metrics table."""
-NOT_APPLICABLE = "N/A"
+POSITIVE_CLASS = "positive_class"
+"""Column of a metrics table that names the class that sensitivity and the like are about."""
 
 _WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
 
@@ -44,6 +43,8 @@ class ClassificationTask:
     loss: Loss
     selection_threshold: float = 0.0
     """Parts whose balanced accuracy is below have no say about their image."""
+    vote: Vote = "balanced-accuracy"
+    """How the parts of an image decide."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,7 +121,7 @@ class ClassificationTask:
 
     def higher_is_better(self) -> dict[str, bool]:
         """Return of each name in `scores` whether the best model has the highest value."""
-        return {**{name: row.higher_is_better for name, row in METRICS.items()}, LOSS: False}
+        return {**{name: row.higher_is_better for name, row in CLASSIFICATION.items()}, LOSS: False}
 
     def scores(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Return each metric and the loss of a set; of more than two classes the mean.
@@ -137,7 +138,7 @@ class ClassificationTask:
         """
         counts = self._counts(predictions)
         values = {name: float(value) for name, value in means(counts.sum(0)).items()}
-        return {**values, LOSS: _mean_loss(predictions)}
+        return {**values, **table.mean_losses(predictions, self.loss_names)}
 
     def table(self, predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         """Return each metric and the loss of a set, with 95 % intervals over participants.
@@ -151,30 +152,29 @@ class ClassificationTask:
 
         Returns
         -------
-        Column ``Metrics`` names the rows; then one column a metric, and with more than two
-        classes one a metric and class; ``loss`` last, if the predictions have it. Cells without a
-        meaning hold ``N/A``.
+        As `metrics_table` says; with more than two classes one column a metric and class
+        (``BA-0``), with two a last column that names the positive class in the first row.
 
         Raises
         ------
         InvalidDataError
             A sample has no label.
         """
-        counts = self._counts(predictions)
-        values = by_class(counts.sum(0))
-        intervals = bootstrap(counts, by_class, seed=seed) if len(counts) > 1 else {}
-        columns = {name: _cells(value, intervals.get(name)) for name, value in values.items()}
-        # What several parts say together of an image has no loss.
-        if LOSS in predictions.columns:
-            columns[LOSS] = _cells(_mean_loss(predictions), None)
-        return pd.DataFrame({"Metrics": ROWS, **columns})
+        losses = table.mean_losses(predictions, self.loss_names)
+        found = table.metrics_table(self._counts(predictions), by_class, losses, seed=seed)
+        if self.n_outputs > 2:
+            return found
+        positive = "/".join(self._names(0))
+        others = [table.NOT_APPLICABLE] * (len(table.ROWS) - 1)
+        return found.assign(**{POSITIVE_CLASS: [positive, *others]})
 
     def of_images(
         self, predictions: pd.DataFrame, part: str, *, basis: pd.DataFrame
     ) -> pd.DataFrame:
-        """Return the soft vote of the parts, each weighed by its balanced accuracy in the basis."""
-        shares = vote.weights(basis, part, threshold=self.selection_threshold)
-        return vote.soft_vote(predictions, part, shares, n_classes=self.n_outputs)
+        """Return the vote of the parts, each weighed by how right it is in the basis."""
+        shares = vote.weights(basis, part, by=self.vote, threshold=self.selection_threshold)
+        said = vote.hardened(predictions, self.n_outputs) if self.vote == "hard" else predictions
+        return vote.soft_vote(said, part, shares, n_classes=self.n_outputs)
 
     def _counts(self, predictions: pd.DataFrame) -> NDArray[np.int64]:
         """Return the confusion of each participant, in the order of their identifiers.
@@ -186,12 +186,7 @@ class ClassificationTask:
         """
         true = predictions[TRUE_LABEL].to_numpy(dtype=np.int64)
         predicted = predictions[PREDICTED_LABEL].to_numpy(dtype=np.int64)
-        if (true == NO_LABEL).any():
-            without = predictions.loc[true == NO_LABEL, PARTICIPANT].unique()
-            raise InvalidDataError(
-                "Metrics need a label for every participant", found=listed(without),
-                fix="Complete the label, or predict with --no-labels",
-            )  # fmt: skip
+        table.refuse_unlabelled(predictions, true == NO_LABEL)
         present = np.unique(true)
         if len(present) == 1:
             logger.warning(
@@ -235,8 +230,9 @@ def classification(settings: Classification, codes: Mapping[str, int]) -> Classi
         settings.label,
         normalised,
         len(nodes),
-        CLASSIFICATION[settings.loss],
+        LOSSES[settings.loss],
         settings.selection_threshold,
+        settings.vote,
     )
 
 
@@ -324,14 +320,3 @@ def _order(labels: Iterable[str]) -> Any:
 
 def _said(codes: Mapping[str, int]) -> str:
     return listed(f"{label}: {node}" for label, node in codes.items()) or "no class"
-
-
-def _mean_loss(predictions: pd.DataFrame) -> float:
-    """Return the mean over samples; exactly summed, so that their order is of no account."""
-    return fsum(predictions[LOSS]) / len(predictions)
-
-
-def _cells(value: float | NDArray[np.float64], interval: Interval | None) -> list[object]:
-    if interval is None or not all(isfinite(limit) for limit in interval):
-        return [float(value), *[NOT_APPLICABLE] * 3]
-    return [float(value), *interval]

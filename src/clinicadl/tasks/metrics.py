@@ -1,30 +1,48 @@
-"""Metrics of a classification, as functions of how often each class was taken for each."""
+"""Metrics of each task, as functions of what is summed over the samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Sequence
+from math import fsum, inf
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clinicadl.tasks import similarity
+from clinicadl.tasks.similarity import Pair
+
 Confusion = NDArray[Any]
 """How often class i (axis -2) was taken for class j (axis -1), shape (..., classes, classes)."""
+Moments = NDArray[np.float64]
+"""What `moments` gave, summed over samples, shape (..., 5)."""
 Values = NDArray[np.float64]
-"""One value a confusion, shape (...)."""
+"""One value a confusion, or a sum of moments, shape (...)."""
+
+_ROUNDING = 1e-10
+"""Share of a sum of squares below which a difference of two is rounding."""
 
 
 class Metric(NamedTuple):
-    """One row of `METRICS`."""
+    """One row of `CLASSIFICATION` or `REGRESSION`."""
 
-    function: Callable[[Confusion], Values]
-    """Of confusions of two classes, the positive one first, shape (..., 2, 2)."""
+    function: Callable[[NDArray[Any]], Values]
+    """Of confusions of two classes, the positive one first, shape (..., 2, 2); or of `Moments`."""
     higher_is_better: bool
     low: float
     high: float
     of_each_class: bool = True
     """With more classes: whether it is computed of each against the others, or of all at once."""
+
+
+class ImageMetric(NamedTuple):
+    """One row of `RECONSTRUCTION`."""
+
+    function: Callable[[Pair], float]
+    """Of an image and what was given back of it; a set has the mean over its images."""
+    higher_is_better: bool
+    low: float
+    high: float
 
 
 def accuracy(confusion: Confusion) -> Values:
@@ -87,7 +105,48 @@ def lr_minus(confusion: Confusion) -> Values:
     return _ratio(1 - sensitivity(confusion), specificity(confusion))
 
 
-METRICS: dict[str, Metric] = {
+def moments(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> Moments:
+    """Return what each sample adds to the sums that the metrics of a regression are functions of.
+
+    Parameters
+    ----------
+    true, predicted
+        Numbers of the samples, shape (n,).
+
+    Returns
+    -------
+    Shape (n, 5): 1, the absolute and the squared error, then the truth and its square, counted
+    from the mean truth, so that large numbers that differ little keep their digits.
+    """
+    error, truth = predicted - true, true - fsum(true) / len(true)
+    return np.stack([np.ones_like(true), abs(error), error**2, truth, truth**2], axis=-1)
+
+
+def r2_score(sums: Moments) -> Values:
+    """Return the share of the variance of the truth that is explained; 0 where there is none."""
+    n, _, squared_errors, truth, squares = np.moveaxis(sums, -1, 0)
+    variation = squares - truth**2 / n
+    # Of a resample whose truths are all the same, rounding leaves a rest.
+    is_none = variation <= _ROUNDING * squares
+    return np.where(is_none, 0.0, 1 - _ratio(squared_errors, np.where(is_none, 0, variation)))
+
+
+def mae(sums: Moments) -> Values:
+    """Return the mean absolute error."""
+    return _ratio(sums[..., 1], sums[..., 0])
+
+
+def mse(sums: Moments) -> Values:
+    """Return the mean squared error."""
+    return _ratio(sums[..., 2], sums[..., 0])
+
+
+def rmse(sums: Moments) -> Values:
+    """Return the root of the mean squared error."""
+    return np.sqrt(mse(sums))
+
+
+CLASSIFICATION: dict[str, Metric] = {
     "BA": Metric(balanced_accuracy, True, 0, 1),
     "accuracy": Metric(accuracy, True, 0, 1, of_each_class=False),
     "F1_score": Metric(f1_score, True, 0, 1),
@@ -100,7 +159,21 @@ METRICS: dict[str, Metric] = {
     "LR_plus": Metric(lr_plus, True, 0, inf),
     "LR_minus": Metric(lr_minus, False, 0, inf),
 }
-"""In the order of the logs and tables."""
+
+REGRESSION: dict[str, Metric] = {
+    "R2_score": Metric(r2_score, True, -inf, 1),
+    "MAE": Metric(mae, False, 0, inf),
+    "RMSE": Metric(rmse, False, 0, inf),
+    "MSE": Metric(mse, False, 0, inf),
+}
+RECONSTRUCTION: dict[str, ImageMetric] = {
+    "MAE": ImageMetric(similarity.mae, False, 0, inf),
+    "RMSE": ImageMetric(similarity.rmse, False, 0, inf),
+    "PSNR": ImageMetric(similarity.psnr, True, -inf, similarity.MOST_PSNR),
+    "SSIM": ImageMetric(similarity.ssim, True, -1, 1),
+    "MSE": ImageMetric(similarity.mse, False, 0, inf),
+}
+"""In the order of the logs and tables, as the two tables above."""
 
 
 def by_class(confusion: Confusion) -> dict[str, Values]:
@@ -122,7 +195,7 @@ def by_class(confusion: Confusion) -> dict[str, Values]:
     ['BA-0', 'BA-1', 'BA-2', 'accuracy', 'F1_score-0']
     """
     values: dict[str, Values] = {}
-    for name, metric in METRICS.items():
+    for name, metric in CLASSIFICATION.items():
         if confusion.shape[-1] == 2 or not metric.of_each_class:
             values[name] = metric.function(confusion)
         else:
@@ -145,11 +218,42 @@ def means(confusion: Confusion) -> dict[str, Values]:
     ['BA', 'accuracy', 'F1_score']
     """
     values = by_class(confusion)
-    for name in METRICS:
+    for name in CLASSIFICATION:
         if name not in values:
             nodes = range(confusion.shape[-1])
             values[name] = np.stack([values[f"{name}-{node}"] for node in nodes]).mean(0)
-    return {name: values[name] for name in METRICS}
+    return {name: values[name] for name in CLASSIFICATION}
+
+
+def by_label(sums: Moments, labels: Sequence[str]) -> dict[str, Values]:
+    """Return every metric of every label, under the names of the metrics tables.
+
+    Parameters
+    ----------
+    sums
+        Shape (..., labels, 5).
+    labels
+        Names of the labels.
+
+    Returns
+    -------
+    With one label one value a metric; with more, one a metric and label (``MAE-age``, ...).
+
+    Examples
+    --------
+    >>> list(by_label(np.ones((2, 5)), ["age", "mmse"]))[:3]
+    ['R2_score-age', 'R2_score-mmse', 'MAE-age']
+    """
+    return {
+        name if len(labels) == 1 else f"{name}-{label}": metric.function(sums[..., i, :])
+        for name, metric in REGRESSION.items()
+        for i, label in enumerate(labels)
+    }
+
+
+def label_means(sums: Moments) -> dict[str, Values]:
+    """Return every metric once: the mean over the labels; ``sums`` has shape (..., labels, 5)."""
+    return {name: metric.function(sums).mean(-1) for name, metric in REGRESSION.items()}
 
 
 def one_versus_rest(confusion: Confusion, node: int) -> Confusion:

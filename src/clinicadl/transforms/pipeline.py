@@ -7,7 +7,9 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clinicadl import draws
@@ -15,7 +17,7 @@ from clinicadl.config.transforms import Augmentation, TransformsConfig
 from clinicadl.errors import MissingExtraError, UsageError, listed
 from clinicadl.transforms.augment import Applied
 from clinicadl.transforms.intensity import without_nan
-from clinicadl.transforms.size import reduced, reduced_shape
+from clinicadl.transforms.size import reduced, reduced_affine, reduced_shape
 
 
 class Transform(Protocol):
@@ -54,6 +56,18 @@ def output_shape(settings: TransformsConfig, shape: tuple[int, ...]) -> tuple[in
     """
     return (
         reduced_shape(shape, settings.size_reduction_factor) if settings.size_reduction else shape
+    )
+
+
+def output_affine(settings: TransformsConfig, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the affine of what the network gets, from that of a stored sample.
+
+    Both are voxel to world, in mm, RAS+, shape (4, 4).
+    """
+    return (
+        reduced_affine(affine, settings.size_reduction_factor)
+        if settings.size_reduction
+        else affine
     )
 
 

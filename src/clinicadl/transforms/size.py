@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clinicadl.errors import UsageError
@@ -40,6 +42,21 @@ def reduced_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
         )
     kept = (range(size)[window] for size, window in zip(GRID, WINDOWS[factor], strict=True))
     return (shape[0], *(len(voxels) for voxels in kept))
+
+
+def reduced_affine(affine: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    """Return the affine of the reduced sample, so that its voxels keep their place in the world.
+
+    Parameters
+    ----------
+    affine
+        Of the image: voxel to world, in mm, RAS+, shape (4, 4).
+    factor
+        Voxels of the image along an edge of a reduced one.
+    """
+    of_voxel = np.diag([factor, factor, factor, 1.0])
+    of_voxel[:3, 3] = [window.start for window in WINDOWS[factor]]
+    return affine @ of_voxel
 
 
 def reduced(image: Tensor, *, factor: int) -> Tensor:

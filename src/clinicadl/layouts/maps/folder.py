@@ -271,16 +271,25 @@ def write_training_log(
     _write_table(names.training_log(maps, split, network), rows)
 
 
-def write_results(maps: Path, split: int, metric: str, name: str, results: Results) -> None:
-    """Write what a model said of a data group; former results are replaced at once."""
+@contextmanager
+def new_results(maps: Path, split: int, metric: str, name: str) -> Iterator[Path]:
+    """Give a folder to fill with what a model says of a data group, and `write_results` into.
+
+    When the block succeeds, it replaces former results at once; when it fails, nothing is left.
+    """
     with whole_folder(names.results(maps, split, metric, name), overwrite=True) as folder:
-        target = names.results(folder, split, metric, name)
-        for level, said in results.levels.items():
-            _write_table(folder / names.predictions(target, level).name, said.predictions)
-            if said.metrics is not None:
-                _write_table(folder / names.metrics(target, level).name, said.metrics)
-        write_json(names.guard(folder), results.guard)
-        write_text(names.description(folder), results.description)
+        yield folder
+
+
+def write_results(folder: Path, name: str, results: Results) -> None:
+    """Write the tables of a data group into the folder that `new_results` gave."""
+    target = folder.with_name(name)
+    for level, said in results.levels.items():
+        _write_table(folder / names.predictions(target, level).name, said.predictions)
+        if said.metrics is not None:
+            _write_table(folder / names.metrics(target, level).name, said.metrics)
+    write_json(names.guard(folder), results.guard)
+    write_text(names.description(folder), results.description)
 
 
 def read_predictions(maps: Path, split: int, metric: str, name: str, level: str) -> pd.DataFrame:

@@ -130,6 +130,26 @@ def guard(folder: Path) -> Path:
     return folder / "guard.json"
 
 
+def kept_tensor(folder: Path, sample: str, kind: str) -> Path:
+    """Return the tensor of a sample in a folder of results.
+
+    Parameters
+    ----------
+    folder
+        The folder of results.
+    sample
+        Participant, session and part: ``sub-1_ses-M000_patch-3``.
+    kind
+        ``input``: as the network got it; ``output``: what it gave back.
+    """
+    return folder / "tensors" / f"{sample}_{kind}.pt"
+
+
+def kept_image(folder: Path, image: str, kind: str) -> Path:
+    """Return the NIfTI of an image in a folder of results; ``image`` ends in ``_image``."""
+    return folder / "nifti_images" / f"{image}_{kind}.nii.gz"
+
+
 def split_numbers(maps: Path) -> list[int]:
     """Return the splits that have a folder, in order."""
     found = (path.name.removeprefix("split-") for path in maps.glob("split-*") if path.is_dir())

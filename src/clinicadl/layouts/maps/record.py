@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from clinicadl.config import plugins
 from clinicadl.config.base import Section
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.published import is_published
-from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import names
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "clinicadl-maps-2"
 _FORMAT = "format"
@@ -61,6 +65,8 @@ class Record(Section):
     """What the guard found before training."""
     loss_convention: str = "mean over samples"
     imported: Imported | None = None
+    plugins: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each file of the user's that added rows to our tables, by name."""
     generated_by: dict[str, str]
     created: str
 
@@ -110,6 +116,8 @@ def read(maps: Path) -> Record:
         There is no MAPS at this path.
     InvalidDataError
         The record was damaged, or written by another release.
+    UsageError
+        It needs a plugin that was not named.
     """
     path, content = names.record(maps), read_content(maps)
     if content.get(_FORMAT) != FORMAT:
@@ -120,10 +128,21 @@ def read(maps: Path) -> Record:
             if is_published(content) else f"Known here: {FORMAT}",
         )  # fmt: skip
     try:
-        return Record.model_validate(content)
+        record = Record.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
+        needed = set(content.get("plugins") or {}) - set(plugins.loaded())
+        if first["type"] == "unknown_name" and needed:
+            raise UsageError(
+                "The MAPS was made with a file that adds rows to our tables", where=path,
+                found=listed(sorted(needed)), fix="Name it with --plugin: it is not run unasked",
+            ) from error  # fmt: skip
         raise InvalidDataError(
             "The record of the MAPS is damaged", where=f"{path}, {place}", found=first["msg"]
         ) from error
+    mine = plugins.loaded()
+    other = [name for name, digest in record.plugins.items() if mine.get(name, digest) != digest]
+    if other:
+        logger.warning("%s changed since the MAPS was made: results may differ", listed(other))
+    return record

@@ -1,0 +1,111 @@
+"""Rows of our tables that a file of the user's adds, for as long as this process lives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError, listed
+
+GROUP_OF = {
+    "NETWORKS": "clinicadl.networks",
+    "TASKS": "clinicadl.tasks",
+    "MODES": "clinicadl.modes",
+    "METRICS": "clinicadl.metrics",
+}
+"""Name of a table in the file -> entry points under which packages declare the same."""
+
+# The tables are asked by pydantic's validators, which nobody can hand anything: what was loaded is
+# the one state that this package keeps. It grows by `load` alone, before anything else begins.
+_ROWS: dict[str, dict[str, Any]] = {group: {} for group in GROUP_OF.values()}
+_FILES: dict[str, str] = {}
+
+
+def load(path: Path) -> None:
+    """Run a file that the user named, and add the rows of its tables.
+
+    The file is a Python module with one or more literal tables: ``NETWORKS``, ``TASKS``, ``MODES``,
+    ``METRICS``, each a dictionary as ours are.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.py``; its name, without it, is the name of the module.
+
+    Raises
+    ------
+    MissingInputError
+        It does not exist.
+    UsageError
+        Its name is that of another module, or no Python file's.
+    InvalidDataError
+        It cannot be run, or has no table.
+    """
+    path = path.absolute()
+    if not path.is_file():
+        raise MissingInputError("The plugin does not exist", where=path, fix="Check the path")
+    digest = sha256(path.read_bytes()).hexdigest()
+    if _FILES.get(path.name) == digest:
+        return
+    name = path.stem
+    is_taken = name in sys.modules or PathFinder.find_spec(name) is not None
+    if path.suffix != ".py" or not name.isidentifier() or is_taken:
+        raise UsageError(
+            "A plugin is a file of Python with a name of its own", where=path,
+            found="another module has this name" if is_taken else path.name,
+            fix="Rename it, to my_networks.py for one",
+        )  # fmt: skip
+    module = _run(path)
+    tables = {
+        one: getattr(module, one)
+        for one in GROUP_OF
+        if isinstance(getattr(module, one, None), dict)
+    }
+    if not tables:
+        del sys.modules[name]
+        raise InvalidDataError(
+            "The plugin has no table", where=path,
+            fix=f"Define one or more of {listed(GROUP_OF)}: a dictionary from name to row",
+        )  # fmt: skip
+    for table, rows in tables.items():
+        _ROWS[GROUP_OF[table]].update(rows)
+    _FILES[path.name] = digest
+
+
+def _run(path: Path) -> Any:
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InvalidDataError("The plugin cannot be read", where=path)
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except ClinicaDLError:
+        raise
+    except Exception as error:  # the user's code may raise anything, and is told where
+        del sys.modules[path.stem]
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        line = f", line {last.tb_lineno}" if last is not None else ""
+        raise InvalidDataError(
+            "The plugin cannot be run",
+            where=f"{path}{line}",
+            found=f"{type(error).__name__}: {error}",
+        ) from error
+    return module
+
+
+def rows(group: str) -> Mapping[str, Any]:
+    """Return the rows that plugins add to the table of these entry points."""
+    return _ROWS.get(group, {})
+
+
+def loaded() -> dict[str, str]:
+    """Return the SHA-256 of each file that was loaded, by name."""
+    return dict(_FILES)

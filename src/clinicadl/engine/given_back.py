@@ -1,0 +1,190 @@
+"""Images that a network gave back: put together from their parts, compared, kept as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from clinicadl.config.transforms import TransformsConfig
+from clinicadl.data import tensors
+from clinicadl.data.assembly import Assembly
+from clinicadl.engine.stored import Stored
+from clinicadl.errors import InvalidDataError, UsageError, listed
+from clinicadl.layouts import images as nifti
+from clinicadl.layouts.caps import Session
+from clinicadl.layouts.maps import names
+from clinicadl.tables import sessions
+from clinicadl.tasks.base import IMAGE, Task, part_column
+from clinicadl.tasks.reconstruction import given_back, likeness
+from clinicadl.tasks.similarity import Pair
+from clinicadl.transforms.pipeline import output_affine
+
+KINDS = ("input", "output")
+"""What the network got, and what it gave back."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which files are written."""
+
+    tensors: bool = False
+    """The tensors of every sample."""
+    nifti: bool = False
+    """The NIfTI of every image."""
+    first_tensors: bool = False
+    """The tensors of the first image only."""
+
+
+@dataclass(frozen=True)
+class _Growing:
+    """An image whose parts have not all come by."""
+
+    images: tuple[Assembly, ...]
+    """What the network got, and what it gave back."""
+    parts: set[int] = field(default_factory=set)
+    """Those that have."""
+
+
+class GivenBack:
+    """Watches an evaluation, puts images together as their parts come by, and writes files.
+
+    What is compared, and written, is what the network got: images and parts after the transforms.
+
+    Parameters
+    ----------
+    stored
+        The prepared images.
+    samples
+        Their table of samples, all parts of an image before the next.
+    transforms
+        Of the experiment.
+    folder
+        Gets the files.
+    keep
+        Which files.
+    """
+
+    def __init__(
+        self,
+        stored: Stored,
+        samples: pd.DataFrame,
+        transforms: TransformsConfig,
+        folder: Path,
+        keep: Keep,
+    ) -> None:
+        self._stored, self._samples, self._transforms = stored, samples, transforms
+        self._folder, self._keep = folder, keep
+        self._first: int | None = None
+        self._open: dict[int, _Growing] = {}
+        self._found: dict[int, Mapping[str, Any]] = {}
+
+    def __call__(self, rows: Sequence[int], images: Tensor, outputs: Any) -> None:
+        """Take note of a batch."""
+        for row, true, given in zip(rows, images, given_back(outputs), strict=True):
+            number, part = divmod(row, len(self._stored.parts))
+            self._first = number if self._first is None else self._first
+            if self._keep.tensors or (self._keep.first_tensors and number == self._first):
+                self._write_tensors(row, (true, given))
+            if self._stored.mode == IMAGE:
+                self._finish(number, Pair(true, given), is_judged=False)
+            else:
+                self._grow(number, part, (true, given))
+
+    def of_images(self) -> pd.DataFrame | None:
+        """Return how near the images are that were put together, one row an image.
+
+        None where no image was: an image that is its own only part is judged with the parts.
+        """
+        rows = [self._found[number] for number in sorted(self._found)]
+        return pd.DataFrame(rows) if rows else None
+
+    def _grow(self, number: int, part: int, both: tuple[Tensor, Tensor]) -> None:
+        parts = self._stored.parts
+        if number not in self._open:
+            self._open[number] = _Growing(tuple(Assembly(parts, len(one)) for one in both))
+        growing = self._open[number]
+        for assembly, one in zip(growing.images, both, strict=True):
+            assembly.add(part, one)
+        growing.parts.add(part)
+        if len(growing.parts) == len(parts):
+            del self._open[number]
+            true, given = (assembly.assembled() for assembly in growing.images)
+            covered = None if true.covered.all() else true.covered
+            self._finish(number, Pair(true.volume, given.volume, covered), is_judged=True)
+
+    def _finish(self, number: int, pair: Pair, *, is_judged: bool) -> None:
+        key = self._key(number * len(self._stored.parts))
+        if self._keep.nifti:
+            affine = np.array(self._stored.origins[key].affine)
+            affine = output_affine(self._transforms, affine)
+            for kind, image in zip(KINDS, (pair.true, pair.given), strict=True):
+                path = names.kept_image(self._folder, "_".join((*key, IMAGE)), kind)
+                nifti.write(path, image[0].float().cpu().numpy(), affine=affine)
+        if is_judged:
+            ids = dict(zip((sessions.PARTICIPANT, sessions.SESSION), key, strict=True))
+            self._found[number] = {**ids, part_column(IMAGE): 0, **likeness(pair)}
+
+    def _write_tensors(self, row: int, both: tuple[Tensor, Tensor]) -> None:
+        part = self._samples[part_column(self._stored.mode)].iloc[row]
+        sample = "_".join((*self._key(row), f"{self._stored.mode}-{part}"))
+        for kind, image in zip(KINDS, both, strict=True):
+            path = names.kept_tensor(self._folder, sample, kind)
+            tensors.write_part(path, image.float().cpu().numpy())
+
+    def _key(self, row: int) -> Session:
+        one = self._samples.iloc[row]
+        return str(one[sessions.PARTICIPANT]), str(one[sessions.SESSION])
+
+
+def watching(
+    task: Task,
+    stored: Stored,
+    samples: pd.DataFrame,
+    transforms: TransformsConfig,
+    folder: Path,
+    keep: Keep,
+) -> GivenBack | None:
+    """Return what watches the evaluation of a task, as `GivenBack` says; nothing if no image is."""
+    return None if task.n_outputs else GivenBack(stored, samples, transforms, folder, keep)
+
+
+def check_keep(task: Task, keep: Keep, stored: Stored, table: pd.DataFrame) -> None:
+    """Refuse files that cannot be written.
+
+    Parameters
+    ----------
+    task
+        What was learnt.
+    keep
+        Which files are wanted.
+    stored
+        The prepared images.
+    table
+        Their sessions.
+
+    Raises
+    ------
+    UsageError
+        The task gives back no images.
+    InvalidDataError
+        Nobody knows where an image lies.
+    """
+    if (keep.tensors or keep.nifti) and task.n_outputs:
+        raise UsageError(
+            "Only a reconstruction gives back images", where="--save_tensor, --save_nifti",
+            fix="Leave them out",
+        )  # fmt: skip
+    lost = [key for key in sessions.sessions_of(table) if stored.origins[key].affine is None]
+    if keep.nifti and lost:
+        raise InvalidDataError(
+            "Nobody knows where these images lie: their tensors have no image",
+            where="--save_nifti",
+            found=listed(" | ".join(key) for key in lost),
+            fix="Take --save_tensor, or put the images back into the CAPS",
+        )  # fmt: skip
