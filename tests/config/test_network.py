@@ -36,14 +36,14 @@ d_reduction = "stride"
 def test_every_network_survives_a_file(name, tmp_path):
     config = experiment({"data": DATA, "network": {"name": name, **NETWORKS[name].needed}})
     (tmp_path / "x.toml").write_text(to_toml(config))
-    again = experiment({}, toml=tmp_path / "x.toml")
+    again = experiment({}, file=tmp_path / "x.toml")
     assert again == config
     assert type(again.network) is NETWORKS[name]
 
 
 def test_a_described_network_is_read_from_a_file(tmp_path):
     (tmp_path / "x.toml").write_text(DESCRIBED)
-    settings = experiment({"data": DATA}, toml=tmp_path / "x.toml").network
+    settings = experiment({"data": DATA}, file=tmp_path / "x.toml").network
     assert [block.out_channels for block in settings.blocks()] == [8, 16]
     assert [block.d_reduction for block in settings.blocks()] == ["MaxPooling", "stride"]
     assert settings.network_normalization == "None"
@@ -62,7 +62,7 @@ def test_a_described_network_is_read_from_a_file(tmp_path):
 def test_a_wrong_description_names_its_file_and_block(tmp_path, old, new, words):
     (tmp_path / "x.toml").write_text(DESCRIBED.replace(old, new))
     with pytest.raises(InvalidDataError) as caught:
-        experiment({"data": DATA}, toml=tmp_path / "x.toml")
+        experiment({"data": DATA}, file=tmp_path / "x.toml")
     assert all(word in str(caught.value) for word in ("x.toml", *words)), str(caught.value)
 
 

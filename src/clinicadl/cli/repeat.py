@@ -52,16 +52,13 @@ def from_json(
 
 def _train(source: Path, maps: Path, splits: tuple[int, ...], dry_run: bool) -> None:
     from clinicadl.cli.console import TrainingProgress
-    from clinicadl.config.read import to_toml
+    from clinicadl.cli.train import describe
     from clinicadl.engine.repeat import ready
     from clinicadl.engine.train import run
 
     planned = ready(source, maps, splits=splits)
     if dry_run:
-        click.echo(to_toml(planned.config))
-        for one in planned.splits:
-            chosen = one.number in planned.config.validation.chosen()
-            click.echo(f"# split {one.number}: {'trained' if chosen else 'not trained'}")
+        describe(planned, planned.config)
         click.echo(f"# would write: {maps}")
         return
     run(planned, maps, observers=(TrainingProgress(),))

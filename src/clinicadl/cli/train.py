@@ -101,14 +101,14 @@ def _train(
     nested.setdefault("task", {})["name"] = task
     config = experiment(nested, file=config_file)
     if dry_run:
-        _describe(ready(config, output_maps_directory), config)
+        describe(ready(config, output_maps_directory), config)
         click.echo(f"# would write: {output_maps_directory}")
         return
     train(config, output_maps_directory, observers=watching(config.task))
     click.echo(f"MAPS: {output_maps_directory}")
 
 
-def _describe(planned: Plan, config: ExperimentConfig) -> None:
+def describe(planned: Plan, config: ExperimentConfig) -> None:
     """Print the settings as they were given, with the loss that was chosen, and what they mean."""
     from clinicadl.config.read import to_toml
 

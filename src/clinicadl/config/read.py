@@ -64,11 +64,11 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
     """
     if file is None:
         return settings(ExperimentConfig, given)
+    said = given.get("task")
+    task = said.get("name") if isinstance(said, Mapping) else getattr(said, "name", said)
     written, spelt = _content(file), {}
     if published.is_published(written):
-        task = given.get("task")
-        name = task.get("name") if isinstance(task, Mapping) else getattr(task, "name", task)
-        found = published.translated(written, task=name, where=file)
+        found = published.translated(written, task=task, where=file)
         published.refuse_unsupported(found, file)
         written, spelt = found.settings, found.spelt
     elif isinstance(written.get(_OF_RECORD), Mapping):

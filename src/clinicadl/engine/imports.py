@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.published import extraction
 from clinicadl.config.read import recorded
@@ -303,6 +304,7 @@ def _record(
         parents=tuple(parents),
         guard=tuple(verdict.to_record()["findings"]),
         loss_convention=_LOSSES,
+        plugins=plugins.loaded(),
         imported=Imported(
             path=str(source.path.resolve()),
             format=f"release {release}",

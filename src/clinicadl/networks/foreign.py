@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pickle  # only for the name of an exception that torch raises
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.networks import restricted
 
-_DAMAGES = (RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, OSError)
+_MEANING = "file of weights"
+_FIX = "Give a file of weights alone, as safetensors or as torch.save writes them"
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -41,7 +40,7 @@ def read(path: Path) -> dict[str, Tensor]:
             fix="Check the path",
         ) from error  # fmt: skip
     # Safetensors begin with the length of their header, which is JSON.
-    content = _safetensors(path) if head[8:] == b"{" else _pickled(path)
+    content = _safetensors(path) if head[8:] == b"{" else restricted.load(path, _MEANING, fix=_FIX)
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):
@@ -56,21 +55,6 @@ def _safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
-
-
-def _pickled(path: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            # What torch warns of, it refuses right afterwards, and then we say it.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InvalidDataError(
-            "The file is no file of weights, or asks to run code", where=path,
-            fix="Give a file of weights alone, as safetensors or as torch.save writes them",
-        ) from error  # fmt: skip
-    except _DAMAGES as error:
         raise _damaged(path, error) from error
 
 

@@ -50,8 +50,8 @@ def load(path: Path, meaning: str, *, fix: str, mapped: bool = False) -> Any:
     except pickle.UnpicklingError as error:
         named = _GLOBAL.search(str(error))
         raise InvalidDataError(
-            f"The {meaning} holds something else than tensors, text and numbers, which could run "
-            "code: it was not read", where=path, found=named[1] if named else None, fix=fix,
+            f"The {meaning} holds more than tensors, text and numbers, or asks to run code",
+            where=path, found=named[1] if named else None, fix=fix,
         ) from error  # fmt: skip
     except _DAMAGES as error:
         raise InvalidDataError(
