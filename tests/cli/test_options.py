@@ -148,7 +148,7 @@ def test_a_command_may_have_the_settings_of_one_row_and_a_default_of_its_own(tas
     every = {place.path[-1] for row in TASKS.values() for place in places(row)} - {"name"}
     found = {name for name in every if f"--{name.replace('_', '-')}" in text}
     assert found == own
-    assert "Network (default: Mine)" in text
+    assert "(default: Mine)" in text
 
 
 def test_no_two_settings_share_a_flag():
