@@ -69,9 +69,9 @@ def main() -> None:
         for path in paths:
             tensors.write(path, draw.random(SHAPE, dtype=np.float32))
         patches = parts.of(PatchMode(patch_size=50, stride_size=7), (1, *SHAPE))
-        measured("a random patch of 50^3", patches, paths, "<= 0.3 ms")
+        measured("a random patch of 50^3", patches, paths, "<= 0.3")
         region = parts.of(RoiMode(roi_list=["ball"]), (1, *SHAPE), [ball()])
-        measured("a region inside of a mask of 50^3", region, paths, "<= 0.3 ms")
+        measured("a region inside of a mask of 50^3", region, paths, "<= 0.3")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
 from clinicadl.cli.options import default_text
 from clinicadl.config.base import Place, places
-from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.experiment import DEFAULT_NETWORK, ExperimentConfig
+from clinicadl.config.task import TASKS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "concepts" / "configuration.md"
 MARK = "<!-- settings -->"
@@ -26,11 +28,20 @@ WITHOUT_FLAG = {
 def settings() -> str:
     """Return every setting of an experiment as a Markdown table."""
     rows = ["| section | key | flag | default | meaning |", "|---|---|---|---|---|"]
-    rows += [_row(place) for place in places(ExperimentConfig)]
+    rows += _rows()
     return "\n".join(dict.fromkeys(rows)) + "\n"
 
 
-def _row(place: Place) -> str:
+def _rows() -> Iterator[str]:
+    """Yield the rows; a setting that not all tasks have in the same form says whose it is."""
+    of_task = {task: [*places(ExperimentConfig, rows={"task": task})] for task in TASKS}
+    for place in places(ExperimentConfig):
+        owners = [task for task, own in of_task.items() if _row(place) in map(_row, own)]
+        whose = "" if len(owners) == len(TASKS) else f" of {', '.join(owners)}"
+        yield _row(place, whose)
+
+
+def _row(place: Place, whose: str = "") -> str:
     section, key = ".".join(place.path[:-1]), place.path[-1]
     default = place.field.get_default()
     shown = "needed" if default is PydanticUndefined else default_text(place) or "none"
@@ -39,7 +50,9 @@ def _row(place: Place) -> str:
     flag = WITHOUT_FLAG.get(key, f"`--{place.flag}`")
     if place.path == ("task", "name"):
         flag = "the sub-command"
-    return f"| `{section}` | `{key}` | {flag} | {shown} | {meaning}{unit} |"
+    if place.path == ("network", "name"):
+        shown += "".join(f"; of {task} {name}" for task, name in DEFAULT_NETWORK.items())
+    return f"| `{section}`{whose} | `{key}` | {flag} | {shown} | {meaning}{unit} |"
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from clinicadl.config.base import Choice, places, setting
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.mode import MODES_GROUP
 from clinicadl.config.prepare import PrepareConfig
+from clinicadl.config.task import TASKS
 
 POSITIONAL = ("caps_directory", "preprocessing_json", "tsv_directory")
 IN_FILES_ONLY = {"label_code", "convolutions_dict"}
@@ -131,6 +132,23 @@ def test_a_missing_argument_is_named():
     result = CliRunner().invoke(example, ["caps", "x", "t"])
     assert result.exit_code == 2
     assert "MAPS" in result.output
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_command_may_have_the_settings_of_one_row_and_a_default_of_its_own(task):
+    @click.command(cls=Command)
+    @options_of(
+        ExperimentConfig, without=("task",), rows={"task": task}, defaults={"network": "Mine"}
+    )
+    def command(**flags):
+        del flags
+
+    text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    own = {place.path[-1] for place in places(TASKS[task])} - IN_FILES_ONLY - {"name"}
+    every = {place.path[-1] for row in TASKS.values() for place in places(row)} - {"name"}
+    found = {name for name in every if f"--{name.replace('_', '-')}" in text}
+    assert found == own
+    assert "(default: Mine)" in text
 
 
 def test_no_two_settings_share_a_flag():

@@ -28,6 +28,7 @@ def test_the_published_options_have_their_published_defaults_and_short_forms():
         "slice_direction": ("sd", 0),
         "slice_mode": ("sm", "rgb"),
         "discarded_slices": ("ds", (0, 0)),
+        "num_slices": (None, None),
     }
 
 
@@ -47,6 +48,7 @@ def test_the_name_of_a_row_is_its_key(name):
         (SliceMode, {"discarded_slices": (1, 2, 3)}, "at most 2"),
         (SliceMode, {"discarded_slices": ()}, "at least 1"),
         (SliceMode, {"discarded_slices": (3, -1)}, "not below 0"),
+        (SliceMode, {"num_slices": 0}, "greater than or equal to 1"),
         (RoiMode, {"roi_list": ("a", "b", "a")}, "listed twice"),
         (RoiMode, {"roi_list": ("a", "../b")}, "'../b' cannot stand"),
         (RoiMode, {"roi_list": ("*",)}, "cannot stand"),

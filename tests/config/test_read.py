@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from clinicadl.config.autoencoders import UNet
 from clinicadl.config.base import places
-from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.experiment import DEFAULT_NETWORK, ExperimentConfig
 from clinicadl.config.names import nearest
 from clinicadl.config.read import experiment, json_schema, to_toml, words
 from clinicadl.config.tables import KFoldConfig
+from clinicadl.config.task import Reconstruction
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 
 DATA = {"caps_directory": "caps", "preprocessing_json": "x", "tsv_directory": "tables"}
@@ -107,6 +109,37 @@ def test_parameters_without_a_name_are_those_of_the_default_row(tmp_path):
     path = written(tmp_path, '[network]\nname = "Conv4_FC3"\n')
     config = experiment({"data": DATA, "network": {"dropout": 0.2}}, file=path)
     assert (config.network.name, config.network.dropout) == ("Conv4_FC3", 0.2)
+
+
+def test_the_network_that_nobody_names_is_that_of_the_task(tmp_path):
+    default = DEFAULT_NETWORK["reconstruction"]
+    for task in ("reconstruction", {"name": "reconstruction"}, Reconstruction()):
+        assert experiment({"data": DATA, "task": task}).network.name == default
+    assert experiment({"data": DATA, "task": "regression"}).network.name == "Conv5_FC3"
+    for network in ("UNet", {"name": "UNet"}, UNet()):
+        named = {"data": DATA, "task": "reconstruction", "network": network}
+        assert experiment(named).network.name == "UNet"
+    path = written(tmp_path, "[network]\nlatent_space_size = 3\n")
+    with pytest.raises(InvalidDataError, match="does not belong to the network that was chosen"):
+        experiment({"data": DATA, "task": {"name": "reconstruction"}}, toml=path)
+
+
+def test_a_file_without_the_name_of_its_task_is_judged_as_one_for_the_command(tmp_path):
+    path = written(tmp_path, '[task]\nlabel = ["age", "mmse"]\n')
+    config = experiment({"data": DATA, "task": {"name": "regression"}}, toml=path)
+    assert config.task.labels == ("age", "mmse")
+    with pytest.raises(InvalidDataError, match=r"task\.label"):
+        experiment({"data": DATA, "task": {"name": "classification"}}, toml=path)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "near"),
+    [("regression", "R2", "R2_score"), ("reconstruction", "SIM", "SSIM"), ("regression", "BA", "")],
+)
+def test_a_metric_of_another_task_is_refused(task, metric, near):
+    given = {"data": DATA, "task": {"name": task, "selection_metrics": [metric]}}
+    with pytest.raises(UsageError, match=rf"'{metric}' is not a metric of this task.*{near}"):
+        experiment(given)
 
 
 def test_a_configuration_is_frozen():

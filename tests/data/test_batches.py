@@ -41,6 +41,15 @@ def test_batches_follow_the_order_and_the_order_may_change(dataset, n_proc):
             assert torch.equal(batch.images, expected)
 
 
+def test_a_batch_of_a_worker_lies_in_shared_memory_from_the_beginning(dataset):
+    (own,), (workers,) = (list(Loader(dataset, n_proc=n)([[3, 1, 6]])) for n in (0, 1))
+    assert not own.images.is_shared()
+    assert workers.images.is_shared()
+    assert torch.equal(own.images, workers.images)
+    # The samples are made in their places: nothing of the batch is left of the last one.
+    assert workers.images.untyped_storage().nbytes() == 3 * 4 * 5 * 6 * 4
+
+
 def test_a_sample_is_the_same_however_often_it_is_asked_for(dataset):
     assert len(dataset) == 7
     assert torch.equal(dataset[2].image, dataset[2].image)

@@ -142,6 +142,17 @@ def test_slices_equal_an_independent_cut(grid, direction, channel, discarded):
         np.testing.assert_array_equal(part.numpy(), np.stack([plane] * channels))
 
 
+@given(st.integers(1, 9), st.integers(0, 3), st.integers(0, 3), st.integers(1, 9))
+def test_a_number_of_slices_counts_from_the_first_that_is_left(n, begin, end, wanted):
+    settings = SliceMode(discarded_slices=(begin, end), num_slices=wanted, slice_direction=1)
+    left = [i for i in range(n) if begin <= i < n - end]
+    if wanted > len(left):
+        with pytest.raises(UsageError, match="All slices are discarded|fewer slices than wanted"):
+            parts.of(settings, (1, 2, n, 3))
+        return
+    assert list(parts.of(settings, (1, 2, n, 3)).numbers) == left[:wanted]
+
+
 @st.composite
 def images_with_masks(draw):
     grid = draw(grids)

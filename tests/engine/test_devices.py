@@ -83,6 +83,45 @@ print(lean, fast)
     assert fast < lean / 10
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator's settings are those of glibc")
+@pytest.mark.parametrize("setting", ["lean", "fast"])
+def test_a_process_that_reads_holds_a_few_batches_however_many_it_has_read(setting, tmp_path):
+    """Counted in what it alone holds; where freed blocks are kept, it holds dozens."""
+    code = """
+import multiprocessing, os, sys
+from pathlib import Path
+from clinicadl.config.mode import ImageMode
+from clinicadl.config.transforms import TransformsConfig
+from clinicadl.data import tensors
+from clinicadl.data.dataset import PartDataset
+from clinicadl.data.parts import whole
+from clinicadl.draws import generator
+from clinicadl.engine.devices import memory, resolve
+from clinicadl.transforms.pipeline import pipeline
+def held(pid):
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * next(int(row.split()[1]) for row in rows if row.startswith("Private_Dirty"))
+grid, paths = (120, 130, 125), [[[Path(sys.argv[1]) / f"{i}.pt"]] for i in range(4)]
+for number, ((path,),) in enumerate(paths):
+    tensors.write(path, generator(0, "held", sample=number).random(grid, dtype="float32"))
+os.sync()
+transform = pipeline(TransformsConfig(normalization="z-score"))
+dataset = PartDataset(paths, [0] * 4, whole(ImageMode(), (1, *grid)), transform)
+device = resolve(False)
+with memory(sys.argv[2], device):
+    loader = device.loader(dataset, 2)
+    assert list(loader([])) == []
+    pids = [process.pid for process in multiprocessing.active_children()]
+    before = {pid: held(pid) for pid in pids}
+    for batch in loader([[i % 4, (i + 1) % 4] for i in range(80)]):
+        n_bytes = batch.images.nbytes
+    print(max(held(pid) - before[pid] for pid in pids) / n_bytes)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), setting]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(said.stdout) < 4
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_is_used_where_there_is_one():

@@ -465,6 +465,13 @@ def test_a_name_too_long_for_the_disk_is_refused(tmp_path):
         ),
         (
             {
+                "preprocessing": "custom", "mode": "slice", "custom_suffix": None,
+                "file_type": {"pattern": "*_space-SheppLogan_phantom.nii.gz", "description": "x"},
+            },
+            Custom(custom_suffix="*_space-SheppLogan_phantom.nii.gz"),
+        ),
+        (
+            {
                 "preprocessing": "dwi-dti", "mode": "image", "use_uncropped_image": False,
                 "prepare_dl": False, "extract_json": "dti.json",
                 "file_type": {
@@ -477,7 +484,8 @@ def test_a_name_too_long_for_the_disk_is_refused(tmp_path):
         ),
         ({"preprocessing": "dwi-dti", "mode": "image"}, DwiDti()),
     ],
-    ids=["bare", "uncropped", "older tracer", "custom", "tensor of diffusion", "bare tensor"],
+    ids=["bare", "uncropped", "older tracer", "custom", "custom by its pattern",
+         "tensor of diffusion", "bare tensor"],
 )  # fmt: skip
 def test_extractions_of_earlier_versions_are_understood(tmp_path, content, expected):
     (tmp_path / "caps" / "subjects").mkdir(parents=True)
@@ -500,7 +508,10 @@ def test_extractions_of_earlier_versions_are_understood(tmp_path, content, expec
         ({"mode": "slice"}, SliceMode()),
         ({"mode": "slice", "slice_direction": 2, "slice_mode": "single", "discarded_slices": 0,
           "num_slices": 1},
-         SliceMode(slice_direction=2, slice_mode="single")),
+         SliceMode(slice_direction=2, slice_mode="single", num_slices=1)),
+        ({"mode": "slice", "slice_direction": None, "slice_mode": None, "discarded_slices": None,
+          "num_slices": None}, SliceMode()),
+        ({"mode": "roi", "roi_list": None}, RoiMode()),
         ({"mode": "slice", "discarded_slices": 20}, SliceMode(discarded_slices=(20, 20))),
         ({"mode": "slice", "discarded_slices": [20]}, SliceMode(discarded_slices=(20,))),
         ({"mode": "slice", "discarded_slices": [3, 5]}, SliceMode(discarded_slices=(3, 5))),
@@ -525,6 +536,8 @@ def test_the_mode_of_an_extraction_comes_back_with_its_settings(tmp_path, conten
         ({"mode": "cube"}, "mode is not known.*cube.*image, patch, roi, slice"),
         ({"mode": "patch", "patch_size": "large"}, "valid integer"),
         ({"mode": "slice", "slice_direction": 3}, "less than or equal to 2"),
+        ({"mode": "slice", "discarded_slices": -1}, "not below 0"),
+        ({"mode": "slice", "num_slices": 0}, "greater than or equal to 1"),
         ({"mode": "roi", "roi_list": ["../a"]}, "cannot stand"),
     ],
 )

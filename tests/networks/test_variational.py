@@ -1,4 +1,4 @@
-"""Codes of variational autoencoders are drawn sample by sample."""
+"""Codes of variational autoencoders."""
 
 from __future__ import annotations
 

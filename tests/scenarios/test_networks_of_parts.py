@@ -85,10 +85,13 @@ def test_each_image_is_read_once_an_epoch_for_all_networks(regions, tmp_path, mo
     from clinicadl.data.dataset import PartDataset
 
     asked = []
-    real = PartDataset.__getitem__
-    monkeypatch.setattr(
-        PartDataset, "__getitem__", lambda self, key: (asked.append(key), real(self, key))[1]
-    )
+    real = PartDataset.sample
+
+    def heard(self, key, *, out=None):
+        asked.append(key)
+        return real(self, key, out=out)
+
+    monkeypatch.setattr(PartDataset, "sample", heard)
     config = regions("low", "mid", "high", optimization={"epochs": 2, "batch_size": 5})
     train(config, tmp_path / "maps")
     rows = [key for key in asked if isinstance(key, tuple)]

@@ -116,15 +116,15 @@ def test_a_group_without_labels_has_predictions_and_no_metrics(experiment, prepa
     assert not path.with_name("unknown_image_level_metrics.tsv").exists()
 
 
-@pytest.mark.parametrize("weights", ["equal", "inverse_mae"])
-def test_parts_speak_for_their_image(experiment, prepared, tmp_path, weights):
+@pytest.mark.parametrize("vote", ["mean", "inverse-mae"])
+def test_parts_speak_for_their_image(experiment, prepared, tmp_path, vote):
     path = prepared / "tensor_extraction"
     content = json.loads((path / "tiny.json").read_text())
     content |= {"mode": "patch", "patch_size": 9, "stride_size": 8, "extract_json": "patch.json"}
     (path / "patch.json").write_text(json.dumps(content))
     maps = tmp_path / "maps"
     config = experiment(
-        data={"preprocessing_json": "patch"}, task={"part_weights": weights},
+        data={"preprocessing_json": "patch"}, task={"vote": vote},
         optimization={"epochs": 1, "batch_size": 16},
     )  # fmt: skip
     train(config, maps)
@@ -133,7 +133,7 @@ def test_parts_speak_for_their_image(experiment, prepared, tmp_path, weights):
     validation = read(maps, "validation", "patch")
     errors = (validation["true_label"] - validation["predicted_label"]).abs()
     say = 1 / errors.groupby(validation["patch_id"]).mean()
-    say = say / say.sum() if weights == "inverse_mae" else say * 0 + 1 / 8
+    say = say / say.sum() if vote == "inverse-mae" else say * 0 + 1 / 8
     by_hand = (parts["predicted_label"] * parts["patch_id"].map(say)).groupby(
         parts["participant_id"]
     )

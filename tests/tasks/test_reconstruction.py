@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from clinicadl.config.autoencoders import CVAE3D, AEConv5FC3, CVAE3DHalf
 from clinicadl.config.task import SELECTABLE, Reconstruction
 from clinicadl.errors import UsageError
+from clinicadl.networks.variational import Variational
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.losses import DISTANCES, EVIDENCE
@@ -19,17 +19,11 @@ from clinicadl.tasks.reconstruction import given_back, resolved
 from clinicadl.tasks.similarity import Pair
 
 
-class Said(NamedTuple):
-    reconstruction: torch.Tensor
-    mu: torch.Tensor
-    log_variance: torch.Tensor
-
-
 def said_of(images):
     stream = np.random.default_rng(1)
     latent = [torch.from_numpy(stream.normal(size=(len(images), 4))).float() for _ in "ab"]
     noise = torch.from_numpy(stream.uniform(0, 1, images.shape)).float()
-    return Said(noise, *latent)
+    return Variational(noise, *latent)
 
 
 def images_of(shape=(3, 1, 6, 5, 4)):
@@ -93,14 +87,14 @@ SHAPE = (1, 6, 5, 4)
 def test_the_loss_is_chosen_by_what_the_network_says(variational, expected):
     images = images_of()
     outputs = said_of(images) if variational else images
-    assert resolved(Reconstruction(), outputs, SHAPE).loss == expected
+    assert resolved(Reconstruction(), AEConv5FC3(), outputs, SHAPE).loss == expected
 
 
 @pytest.mark.parametrize(("loss", "variational"), [("L1Loss", 1), ("VAEBernoulliLoss", 0)])
 def test_a_loss_that_is_not_for_the_network_is_refused(loss, variational):
     outputs = said_of(images_of()) if variational else images_of()
     with pytest.raises(UsageError, match=rf"variational.*--loss \(found: {loss}\)") as caught:
-        resolved(Reconstruction(loss=loss), outputs, SHAPE)
+        resolved(Reconstruction(loss=loss), AEConv5FC3(), outputs, SHAPE)
     fitting = EVIDENCE if variational else DISTANCES
     assert all(name in str(caught.value) for name in fitting)
 
@@ -112,13 +106,22 @@ def test_a_loss_that_is_not_for_the_network_is_refused(loss, variational):
 )
 def test_a_network_that_gives_back_no_such_image_is_refused(outputs):
     with pytest.raises(UsageError, match=r"--architecture.*of 1 x 6 x 5 x 4.*autoencoder"):
-        resolved(Reconstruction(), outputs, SHAPE)
+        resolved(Reconstruction(), AEConv5FC3(), outputs, SHAPE)
 
 
-def test_weights_without_anything_to_weigh_are_refused():
+@pytest.mark.parametrize("weight", ["kl_weight", "recons_weight"])
+def test_weights_without_anything_to_weigh_are_refused(weight):
     with pytest.raises(UsageError, match="nothing to weigh.*--kl_weight"):
-        resolved(Reconstruction(kl_weight=2), images_of(), SHAPE)
-    assert resolved(Reconstruction(kl_weight=2), said_of(images_of()), SHAPE).kl_weight == 2
+        resolved(Reconstruction(**{weight: 2}), AEConv5FC3(), images_of(), SHAPE)
+
+
+def test_the_weight_of_the_divergence_is_that_of_the_network_where_none_is_given():
+    said = said_of(images_of())
+    assert resolved(Reconstruction(), CVAE3D(), said, SHAPE).kl_weight == 5
+    assert resolved(Reconstruction(kl_weight=0), CVAE3D(), said, SHAPE).kl_weight == 0
+    given_once = resolved(Reconstruction(), CVAE3DHalf(), said, SHAPE)
+    assert given_once.kl_weight == 1
+    assert resolved(given_once, CVAE3DHalf(), said, SHAPE) == given_once
 
 
 # Reading of the outputs

@@ -299,7 +299,7 @@ def test_an_image_is_the_mean_of_its_parts():
 def test_parts_may_be_weighed_by_their_error_in_the_basis_and_never_in_the_group():
     basis = parts_of([10, 20], [11, 14, 22, 20], 2)  # mean absolute errors 1.5 and 2
     said = parts_of([50, 60], [40, 47, 80, 87], 2)
-    task = task_of(part_weights="inverse_mae")
+    task = task_of(vote="inverse-mae")
     images = task.of_images(said, "patch_id", basis=basis)
     shares = np.array([1 / 1.5, 1 / 2]) / (1 / 1.5 + 1 / 2)
     np.testing.assert_allclose(images["predicted_label"], [[40, 47] @ shares, [80, 87] @ shares])
@@ -309,7 +309,7 @@ def test_parts_may_be_weighed_by_their_error_in_the_basis_and_never_in_the_group
 
 def test_parts_without_any_error_speak_alone():
     basis = parts_of([10, 20], [10, 14, 20, 20], 2)
-    images = task_of(part_weights="inverse_mae").of_images(
+    images = task_of(vote="inverse-mae").of_images(
         parts_of([50], [40, 47], 2), "patch_id", basis=basis
     )
     assert images["predicted_label"].tolist() == [40]
@@ -330,7 +330,7 @@ def test_several_labels_are_averaged_each_by_its_own_weights():
             "true_mmse": 10.0, "predicted_mmse": [13.0, 11.0],
         }
     )  # fmt: skip
-    task = task_of(TWO, part_weights="inverse_mae")
+    task = task_of(TWO, vote="inverse-mae")
     images = task.of_images(basis, "patch_id", basis=basis)
     assert images["predicted_age"].tolist() == [pytest.approx(0.75 * 11 + 0.25 * 13)]
     assert images["predicted_mmse"].tolist() == [pytest.approx(0.25 * 13 + 0.75 * 11)]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.preprocessing import StandardScaler, minmax_scale
 
+from clinicadl.config.transforms import NORMALIZATIONS as ROWS
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.transforms.intensity import min_max, percentile, without_nan, z_score
 from clinicadl.transforms.pipeline import pipeline
@@ -118,3 +119,25 @@ def test_unnormalized_samples_pass_as_they_are():
     sample = torch.rand(1, 3, 3, 3) * 50
     assert torch.equal(pipeline(TransformsConfig(normalize=False))(sample), sample)
     assert without_nan(sample) is sample
+
+
+@pytest.mark.parametrize("size_reduction", [False, True])
+@pytest.mark.parametrize("name", [*ROWS, None])
+def test_a_sample_is_laid_where_it_shall_be_with_the_same_bits(name, size_reduction):
+    """Cuts that are no block of memory, constant ones and such with no number among them."""
+    settings = {"normalize": False} if name is None else {"normalization": name}
+    transform = pipeline(TransformsConfig(**settings, size_reduction=size_reduction))
+    shape = (169, 208, 179) if size_reduction else (5, 6, 7)
+    large = torch.from_numpy(
+        np.random.default_rng(0).normal(size=(1, *(n + 1 for n in shape))).astype(np.float32)
+    )
+    cut = large[:, 1:, 1:, 1:]
+    undefined = cut.clone()
+    undefined[0, 2, 2, 2] = torch.nan
+    for image in (cut, cut.contiguous(), undefined, torch.full_like(cut, 3), cut.expand(1, *shape)):
+        before = image.clone()
+        expected = transform(image)
+        out = torch.full(expected.shape, 7.0)
+        assert transform(image, out=out) is out
+        assert torch.equal(out, expected)
+        assert torch.equal(image.nan_to_num(9), before.nan_to_num(9))

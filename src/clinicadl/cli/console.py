@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from clinicadl.engine.events import BatchDone, Evaluated, Event
+    from clinicadl.config.task import TaskSettings
+    from clinicadl.engine.events import BatchDone, Evaluated, Event, Observer
 
 T = TypeVar("T")
 
@@ -50,6 +51,23 @@ def progress(items: Iterable[T], *, total: int, what: str, unit: str = "image") 
         yield item
         if number % step == 0 or number == total:
             click.echo(f"{what}: {number}/{total}", err=True)
+
+
+def watching(task: TaskSettings) -> tuple[Observer, ...]:
+    """Return those who watch a training that a person started.
+
+    Raises
+    ------
+    MissingExtraError
+        Pictures are wanted, and a package is not installed.
+    """
+    from clinicadl.config.task import Reconstruction
+
+    if not (isinstance(task, Reconstruction) and task.visualization):
+        return (TrainingProgress(),)
+    from clinicadl.report.reconstructions import Sheets
+
+    return (TrainingProgress(), Sheets())
 
 
 class TrainingProgress:

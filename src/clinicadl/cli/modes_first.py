@@ -257,8 +257,8 @@ def _prepare(config: PrepareConfig, *, uses_extracted: bool) -> None:
 
 
 def _train(config: ExperimentConfig, output: Path) -> None:
-    from clinicadl.cli.console import TrainingProgress
+    from clinicadl.cli.console import watching
     from clinicadl.engine.train import train
 
-    train(config, output, observers=(TrainingProgress(),))
+    train(config, output, observers=watching(config.task))
     click.echo(f"MAPS: {output}")

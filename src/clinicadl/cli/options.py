@@ -213,7 +213,7 @@ def _dashed(flag: str) -> str:
     return "--" + flag.replace("_", "-")
 
 
-def _help(owners: Sequence[Place], said: str | None) -> str:
+def _help(owners: Sequence[Place], own_default: str | None) -> str:
     place = owners[0]
     text = place.field.description or ""
     kind, _ = _type(place)
@@ -221,12 +221,10 @@ def _help(owners: Sequence[Place], said: str | None) -> str:
         text += f": {', '.join(kind.choices)}"
     if place.said("unit"):
         text += f" [{place.said('unit')}]"
-    shown = said or default_text(place)
-    others = [
-        f"{one.row} {default_text(one)}"
-        for one in owners
-        if default_text(one) != default_text(place)
-    ]
+    if own_default:
+        return f"{text} (default: {own_default})"
+    shown = default_text(place)
+    others = [f"{one.row} {default_text(one)}" for one in owners if default_text(one) != shown]
     default = "; ".join([shown, *([", ".join(others)] if others else [])])
     return f"{text} (default: {default})" if shown else text
 

@@ -51,7 +51,7 @@ def from_json(
 
 
 def _train(source: Path, maps: Path, splits: tuple[int, ...], dry_run: bool) -> None:
-    from clinicadl.cli.console import TrainingProgress
+    from clinicadl.cli.console import watching
     from clinicadl.cli.train import describe
     from clinicadl.engine.repeat import ready
     from clinicadl.engine.train import run
@@ -61,5 +61,5 @@ def _train(source: Path, maps: Path, splits: tuple[int, ...], dry_run: bool) -> 
         describe(planned, planned.config)
         click.echo(f"# would write: {maps}")
         return
-    run(planned, maps, observers=(TrainingProgress(),))
+    run(planned, maps, observers=watching(planned.config.task))
     click.echo(f"MAPS: {maps}")

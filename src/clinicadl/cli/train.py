@@ -28,11 +28,11 @@ group = LazyGroup(
         ),
         **{mode: Row(f"clinicadl.cli.modes_first:{mode}", short) for mode, short in MODES.items()},
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
-        "from-maps": Row("clinicadl.cli.repeat:from_maps", "Train what another MAPS did, anew."),
-        "from-json": Row("clinicadl.cli.repeat:from_json", "Train what a JSON file describes."),
         "list-models": Row(
             "clinicadl.cli.list_models:command", "List the networks, or the layers of one."
         ),
+        "from-maps": Row("clinicadl.cli.repeat:from_maps", "Train what another MAPS did, anew."),
+        "from-json": Row("clinicadl.cli.repeat:from_json", "Train what a JSON file describes."),
         "schema": Row(
             "clinicadl.cli.train:schema", "Print the JSON Schema of a configuration file."
         ),
@@ -93,7 +93,7 @@ def _train(
     *,
     dry_run: bool,
 ) -> None:
-    from clinicadl.cli.console import TrainingProgress
+    from clinicadl.cli.console import watching
     from clinicadl.config.read import experiment
     from clinicadl.engine.train import ready, train
 
@@ -104,7 +104,7 @@ def _train(
         describe(ready(config, output_maps_directory), config)
         click.echo(f"# would write: {output_maps_directory}")
         return
-    train(config, output_maps_directory, observers=(TrainingProgress(),))
+    train(config, output_maps_directory, observers=watching(config.task))
     click.echo(f"MAPS: {output_maps_directory}")
 
 
@@ -131,10 +131,12 @@ def describe(planned: Plan, config: ExperimentConfig) -> None:
 )  # fmt: skip
 def resume(input_maps_directory: Path, split: tuple[int, ...]) -> None:
     """Go on with an interrupted training, to the same bits as without the interruption."""
-    from clinicadl.cli.console import TrainingProgress
+    from clinicadl.cli.console import watching
     from clinicadl.engine.train import resume as go_on
+    from clinicadl.layouts.maps.folder import open_maps
 
-    go_on(input_maps_directory, splits=split, observers=(TrainingProgress(),))
+    task = open_maps(input_maps_directory).record.config.task
+    go_on(input_maps_directory, splits=split, observers=watching(task))
     click.echo(f"MAPS: {input_maps_directory}")
 
 

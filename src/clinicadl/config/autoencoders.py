@@ -147,6 +147,7 @@ class CVAE3D(Architecture):
     axes: ClassVar[tuple[int, ...]] = (3,)
     example: ClassVar[tuple[int, ...]] = (1, 169, 208, 179)
     reference: ClassVar[str] = _RELEASE_1
+    kl_weight: ClassVar[float] = 5.0
 
     name: Literal["CVAE_3D"] = "CVAE_3D"
     latent_space_size: int = _latent_space_size()

@@ -79,6 +79,9 @@ class SliceMode(Choice):
         (0, 0), "Slices left out at the beginning and at the end; one number is both",
         short="ds", min_length=1, max_length=2,
     )  # fmt: skip
+    num_slices: int | None = setting(
+        None, "Slices that are taken, from the first that is not left out (default: all)", ge=1
+    )
 
     @field_validator("discarded_slices")
     @classmethod

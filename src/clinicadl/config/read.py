@@ -75,7 +75,7 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
         written = written[_OF_RECORD]
     needed = {"caps_directory": ".", "preprocessing_json": "-", "tsv_directory": "."}
     # A task that a command means is that of a file which gives its settings and not its name.
-    meant = {"name": task} if task else {}
+    meant = {"name": given["task"]["name"]} if "name" in given.get("task", {}) else {}
     # The file is judged by itself first, so that its mistakes are laid at its door.
     _judged(_merged({"data": needed, "task": meant}, written), file, spelt)
     return settings(ExperimentConfig, _merged(written, given))

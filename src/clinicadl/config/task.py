@@ -27,7 +27,6 @@ Distance = Literal[
 Evidence = Literal["VAEGaussianLoss", "VAEBernoulliLoss", "VAEContinuousBernoulliLoss"]
 """Losses of variational networks."""
 
-
 Vote = Literal["balanced-accuracy", "accuracy", "mean", "hard"]
 
 
@@ -95,7 +94,6 @@ class Classification(Choice):
         "Least (balanced) accuracy, on validation, of a part that has a say about its image",
         ge=0, le=1,
     )  # fmt: skip
-
     vote: Vote = setting(
         "balanced-accuracy",
         "How the parts of an image decide: the mean of their probabilities, each weighed by its "
@@ -126,9 +124,10 @@ class Regression(Choice):
     selection_metrics: Annotated[
         tuple[str, ...], AfterValidator(partial(_known, task="regression"))
     ] = _selection()
-    part_weights: Literal["equal", "inverse_mae"] = setting(
-        "equal",
-        "Say of a part about its image: equal, or 1 / its mean absolute error on validation",
+    vote: Literal["mean", "inverse-mae"] = setting(
+        "mean",
+        "How the parts of an image decide: the mean of what they say, all alike (mean), or each "
+        "weighed by 1 / its mean absolute error on validation (inverse-mae)",
     )
 
     @property
@@ -151,7 +150,17 @@ class Reconstruction(Choice):
     recons_weight: float = setting(
         1.0, "Weight of the reconstruction in the loss of a variational network", ge=0
     )
-    kl_weight: float = setting(1.0, "Weight of the Kullback-Leibler divergence in that loss", ge=0)
+    kl_weight: float | None = setting(
+        None,
+        "Weight of the divergence of the code from a standard normal in that loss (default: 1; of "
+        "CVAE_3D 5)",
+        ge=0,
+    )
+    visualization: bool = setting(
+        False,
+        "After training, write what was given back of the first three participants of train and "
+        "validation as NIfTI, and as a picture",
+    )
     selection_metrics: Annotated[
         tuple[str, ...], AfterValidator(partial(_known, task="reconstruction"))
     ] = _selection()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from clinicadl.data.dataset import PartDataset, Sample
+from clinicadl.data.dataset import PartDataset
 
 Key = int | tuple[int, int]
 """What the data set is asked for: a row, or a row in an epoch of training."""
@@ -44,19 +45,30 @@ class Loader:
         Worker processes; 0 reads in this one.
     pinned
         Whether batches are put where a GPU can fetch them.
+    begin
+        What each worker does first, told its number.
     """
 
-    def __init__(self, dataset: PartDataset, *, n_proc: int, pinned: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: PartDataset,
+        *,
+        n_proc: int,
+        pinned: bool = False,
+        begin: Callable[[int], None] | None = None,
+    ) -> None:
         self.n_proc = n_proc
         self._order = _Order()
         with _as_many_workers_as_said():
-            self._loader: DataLoader[Sample] = DataLoader(
-                dataset,
-                batch_sampler=self._order,
+            self._loader: DataLoader[Batch] = DataLoader(
+                _Batches(dataset),
+                # What torch takes for a sample is a batch of ours.
+                batch_size=None,
+                sampler=self._order,
                 num_workers=n_proc,
                 persistent_workers=n_proc > 0,
-                collate_fn=collate,
                 pin_memory=pinned,
+                worker_init_fn=begin,
             )
 
     def __call__(self, order: Sequence[list[int]], epoch: int | None = None) -> Iterator[Batch]:
@@ -80,8 +92,8 @@ def _as_many_workers_as_said() -> Iterator[None]:
         yield
 
 
-class _Order:
-    """The batch sampler: it says what it was last told."""
+class _Order(Sampler[list[Key]]):
+    """The sampler: it says what it was last told."""
 
     batches: Sequence[list[Key]] = ()
 
@@ -92,11 +104,39 @@ class _Order:
         return len(self.batches)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Return samples as one batch."""
-    return Batch(
-        # In a worker this stacks right into the memory that it shares with the parent.
-        default_collate([sample.image for sample in samples]),
-        torch.tensor([sample.target for sample in samples]),
-        [sample.row for sample in samples],
-    )
+class _Batches(Dataset[Batch]):
+    """Whole batches of a data set, by the keys of their samples."""
+
+    def __init__(self, samples: PartDataset) -> None:
+        self._samples = samples
+        self._shape: tuple[int, ...] | None = None
+
+    def __getitem__(self, keys: list[Key]) -> Batch:
+        """Return a batch, each sample of which is made right in its place.
+
+        So a process holds nothing besides the batch that is as large as a sample.
+        """
+        samples = []
+        if self._shape is None:
+            # The first of all says how large they are.
+            samples = [self._samples[keys[0]]]
+            self._shape = tuple(samples[0].image.shape)
+        images = _empty((len(keys), *self._shape))
+        for sample in samples:
+            images[0] = sample.image
+        done = len(samples)
+        samples += [
+            self._samples.sample(key, out=place)
+            for key, place in zip(keys[done:], images[done:], strict=True)
+        ]
+        targets = torch.tensor([sample.target for sample in samples])
+        return Batch(images, targets, [sample.row for sample in samples])
+
+
+def _empty(shape: tuple[int, ...]) -> Tensor:
+    """Return a tensor to be filled, in a worker in the memory that the parent will share."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.float32)
+    # As torch does where it collates itself; what is shared later is copied once more.
+    new: Callable[[int], torch.UntypedStorage] = torch.UntypedStorage._new_shared
+    return torch.empty(0, dtype=torch.float32).set_(new(4 * math.prod(shape))).view(shape)

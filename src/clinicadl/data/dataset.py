@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from clinicadl.data import tensors
 from clinicadl.data.parts import Parts
+from clinicadl.transforms.intensity import laid
 from clinicadl.transforms.pipeline import Augment, Transform
 
 MAPPINGS = 4096
@@ -90,16 +91,26 @@ class PartDataset(Dataset[Sample]):
         return len(self.files) * len(self.parts)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        return self.sample(key)
+
+    def sample(self, key: int | tuple[int, int], *, out: Tensor | None = None) -> Sample:
+        """Return a sample, whose image is ``out`` where that is given."""
         index, epoch = key if isinstance(key, tuple) else (key, None)
         image, part = divmod(index, len(self.parts))
-        channels = [
-            self.transform(self._cut(files, part, is_cut))
+        if self.augment is None or epoch is None:
+            return Sample(self._image(image, part, out), self.targets[image], index)
+        number = image if self.one_draw_an_image else index
+        changed = self.augment(self._image(image, part, None), epoch, number)
+        return Sample(laid(changed, out), self.targets[image], index)
+
+    def _image(self, image: int, part: int, out: Tensor | None) -> Tensor:
+        cuts = [
+            self._cut(files, part, is_cut)
             for files, is_cut in zip(self.files[image], self.are_cut, strict=True)
         ]
-        sample = channels[0] if len(channels) == 1 else torch.cat(channels)
-        if self.augment is not None and epoch is not None:
-            sample = self.augment(sample, epoch, image if self.one_draw_an_image else index)
-        return Sample(sample, self.targets[image], index)
+        if len(cuts) == 1:
+            return self.transform(cuts[0], out=out)
+        return torch.cat([self.transform(cut) for cut in cuts], out=out)
 
     def _cut(self, files: Sequence[Path], part: int, is_cut: bool) -> Tensor:
         if is_cut:

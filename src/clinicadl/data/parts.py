@@ -308,14 +308,15 @@ def slices(settings: SliceMode, shape: Sequence[int]) -> Parts:
     Parameters
     ----------
     settings
-        Axis, channels, discarded slices.
+        Axis, channels, discarded slices, number of slices.
     shape
         Shape of the image, (channel, x, y, z).
 
     Raises
     ------
     UsageError
-        All slices are discarded, or an image of several channels should become rgb.
+        All slices are discarded, fewer are left than wanted, or an image of several channels
+        should become rgb.
     """
     axis, n = settings.slice_direction, shape[1 + settings.slice_direction]
     begin, end = settings.discarded_slices[0], settings.discarded_slices[-1]
@@ -325,6 +326,12 @@ def slices(settings: SliceMode, shape: Sequence[int]) -> Parts:
             "All slices are discarded", found=f"{begin} and {end} of {n}",
             fix="Give smaller --discarded_slices",
         )  # fmt: skip
+    if settings.num_slices is not None and settings.num_slices > len(numbers):
+        raise UsageError(
+            "There are fewer slices than wanted", where="--num_slices",
+            found=f"{settings.num_slices} of {len(numbers)}", fix="Give a smaller number",
+        )  # fmt: skip
+    numbers = numbers[: settings.num_slices]
     is_rgb = settings.slice_mode == "rgb"
     if is_rgb and shape[0] != 1:
         raise UsageError(

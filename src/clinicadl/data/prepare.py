@@ -260,7 +260,7 @@ def plan_from(config: Preparing, row: Choice, shelf: Shelf) -> PreparePlan:
 
 def _keys(config: Preparing, preprocessing: Choice, masks: tuple[Mask, ...]) -> dict[str, object]:
     """Return what the extraction JSON says of the mode."""
-    row = config.mode.model_dump(mode="json", exclude={"name"})
+    row = config.mode.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     if isinstance(config.mode, RoiMode):
         row |= roi_masks.keys(config.caps_directory, config.mode, preprocessing, masks)
     return {"prepare_dl": config.save_features, **row}

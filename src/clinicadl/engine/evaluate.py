@@ -64,7 +64,7 @@ def evaluate(
     labelled
         Whether the targets are known; without them the losses are not a number.
     watcher
-        Is shown each batch.
+        Is shown each batch of each network.
     """
     were_training = {number: network.training for number, network in networks.items()}
     found: dict[int | None, list[Said]] = {number: [] for number in networks}
@@ -74,34 +74,25 @@ def evaluate(
         for batch in batches:
             for place, (number, network) in enumerate(networks.items()):
                 own = batch.share(place, len(networks))
-                found[number].append(
-                    _said(network, task, own, device, labelled=labelled, watcher=watcher)
-                )
+                images, targets = device.put(own.images), own.targets.to(device.torch_device)
+                outputs = network(images)
+                if watcher is not None:
+                    watcher(own.rows, images, outputs)
+                there = Batch(images, targets, own.rows)
+                found[number].append(_said(task, there, outputs, labelled=labelled))
     for number, network in networks.items():
         network.train(were_training[number])
     return {number: _together(some) for number, some in found.items()}
 
 
-def _said(
-    network: nn.Module,
-    task: Task,
-    batch: Batch,
-    device: Device,
-    *,
-    labelled: bool,
-    watcher: Watcher | None,
-) -> Said:
-    images = device.put(batch.images)
-    targets = batch.targets.to(device.torch_device)
-    outputs = network(images)
-    if watcher is not None:
-        watcher(batch.rows, images, outputs)
+def _said(task: Task, batch: Batch, outputs: Any, *, labelled: bool) -> Said:
+    """Return what was said of a batch, which lies where the network does."""
     if labelled:
-        losses = task.losses(outputs, images, targets)
+        losses = task.losses(outputs, batch.images, batch.targets)
     else:
-        losses = dict.fromkeys(task.loss_names, torch.full((len(images),), float("nan")))
+        losses = dict.fromkeys(task.loss_names, torch.full((len(batch.images),), float("nan")))
     columns = {
-        **task.predictions(outputs, images, targets),
+        **task.predictions(outputs, batch.images, batch.targets),
         **{name: value.cpu().numpy() for name, value in losses.items()},
     }
     return Said(columns, batch.rows)

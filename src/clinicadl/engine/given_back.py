@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from clinicadl.config.task import Reconstruction, TaskSettings
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.data import tensors
 from clinicadl.data.assembly import Assembly
@@ -39,6 +40,8 @@ class Keep:
     """The NIfTI of every image."""
     first_tensors: bool = False
     """The tensors of the first image only."""
+    first_nifti: int = 0
+    """The NIfTI of the images of this many participants, the first of the table."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class GivenBack:
         self._stored, self._samples, self._transforms = stored, samples, transforms
         self._folder, self._keep = folder, keep
         self._first: int | None = None
+        self._shown: set[str] = set()
         self._open: dict[int, _Growing] = {}
         self._found: dict[int, Mapping[str, Any]] = {}
 
@@ -120,7 +124,7 @@ class GivenBack:
 
     def _finish(self, number: int, pair: Pair, *, is_judged: bool) -> None:
         key = self._key(number * len(self._stored.parts))
-        if self._keep.nifti:
+        if self._keep.nifti or self._is_of_the_first(key[0]):
             affine = np.array(self._stored.origins[key].affine)
             affine = output_affine(self._transforms, affine)
             for kind, image in zip(KINDS, (pair.true, pair.given), strict=True):
@@ -129,6 +133,11 @@ class GivenBack:
         if is_judged:
             ids = dict(zip((sessions.PARTICIPANT, sessions.SESSION), key, strict=True))
             self._found[number] = {**ids, part_column(IMAGE): 0, **likeness(pair)}
+
+    def _is_of_the_first(self, participant: str) -> bool:
+        if len(self._shown) < self._keep.first_nifti:
+            self._shown.add(participant)
+        return participant in self._shown
 
     def _write_tensors(self, row: int, both: tuple[Tensor, Tensor]) -> None:
         part = self._samples[part_column(self._stored.mode)].iloc[row]
@@ -152,6 +161,16 @@ def watching(
 ) -> GivenBack | None:
     """Return what watches the evaluation of a task, as `GivenBack` says; nothing if no image is."""
     return None if task.n_outputs else GivenBack(stored, samples, transforms, folder, keep)
+
+
+N_SHOWN = 3
+"""Participants of train, and of validation, of whom a training can keep images."""
+
+
+def after_training(settings: TaskSettings) -> Keep:
+    """Return which files are written when a training ends."""
+    shows = isinstance(settings, Reconstruction) and settings.visualization
+    return Keep(first_tensors=True, first_nifti=N_SHOWN if shows else 0)
 
 
 def check_keep(task: Task, keep: Keep, stored: Stored, table: pd.DataFrame) -> None:
@@ -181,10 +200,10 @@ def check_keep(task: Task, keep: Keep, stored: Stored, table: pd.DataFrame) -> N
             fix="Leave them out",
         )  # fmt: skip
     lost = [key for key in sessions.sessions_of(table) if stored.origins[key].affine is None]
-    if keep.nifti and lost:
+    if (keep.nifti or keep.first_nifti) and lost:
         raise InvalidDataError(
             "Nobody knows where these images lie: their tensors have no image",
-            where="--save_nifti",
+            where="--save_nifti" if keep.nifti else "--visualization",
             found=listed(" | ".join(key) for key in lost),
-            fix="Take --save_tensor, or put the images back into the CAPS",
+            fix="Leave it out, or put the images back into the CAPS",
         )  # fmt: skip

@@ -14,7 +14,7 @@ from torch import nn
 from clinicadl.engine import loop, state, transfer
 from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
-from clinicadl.engine.given_back import Keep, watching
+from clinicadl.engine.given_back import after_training, watching
 from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
@@ -163,7 +163,7 @@ def _conclude(
         with folder.new_results(training.maps, training.split, metric, name) as target:
             watcher = watching(
                 training.task, planned.stored, training.table, planned.config.transforms, target,
-                Keep(first_tensors=True),
+                after_training(planned.config.task),
             )  # fmt: skip
             said = loop.says(training, networks, images, watcher=watcher)
             found = predictions(said, training.table, training.part)

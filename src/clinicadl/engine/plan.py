@@ -15,6 +15,7 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.task import Classification, Reconstruction, TaskSettings
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
+from clinicadl.engine.given_back import after_training, check_keep
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, UsageError, listed
@@ -99,6 +100,7 @@ def plan(config: ExperimentConfig) -> Plan:
     task: Task = config.task.build(codes)
     _check_targets(config, task, planned, tables)
     stored = prepared({one.name: one.caps for one in cohorts}, extractions, everyone)
+    check_keep(task, after_training(config.task), stored, everyone)
     input_shape = output_shape(config.transforms, stored.shape)
     check_augmentation(config.transforms, input_shape)
     outputs = _check_network(config, planned, input_shape, len(stored.parts), task.n_outputs)
@@ -295,7 +297,7 @@ def _with_loss(
     UsageError
         The network gives back no such image, or the loss is not for it or for such intensities.
     """
-    task = resolved(task, outputs, input_shape)
+    task = resolved(task, config.network, outputs, input_shape)
     transforms = config.transforms
     in_unit = transforms.normalize and transforms.normalization.name in UNIT_NORMALIZATIONS
     if task.loss in OF_PROBABILITIES and not in_unit:

@@ -356,9 +356,8 @@ def _results(planned: PredictPlan, model: Model, loader: Loader, target: Path) -
     transforms, keep = record.config.transforms, _keep(planned.config)
     watcher = watching(planned.task, stored, samples, transforms, target, keep)
     said = evaluate(
-        networks, planned.task, loader(batches), planned.device,
-        labelled=labelled, watcher=watcher,
-    )  # fmt: skip
+        networks, planned.task, loader(batches), planned.device, labelled=labelled, watcher=watcher
+    )
     found = predictions(said, samples, part_column(stored.mode))
     said_of = levels(
         planned.task,

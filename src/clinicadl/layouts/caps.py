@@ -514,8 +514,12 @@ def _preprocessing(content: Mapping[str, Any], path: Path) -> Choice:
         raise InvalidDataError(
             "The preprocessing is not known", where=path, found=name, fix=f"Known: {listed(rows)}"
         )
-    # Older files say acq_label for the tracer.
-    return _row(row, name, {"tracer": content.get("acq_label"), **content}, path)
+    # Older files say acq_label for the tracer, and may name custom images by their pattern alone.
+    described = content.get("file_type")
+    pattern = described.get("pattern") if isinstance(described, dict) else None
+    older = {"tracer": content.get("acq_label"), "custom_suffix": pattern}
+    said = {key: value for key, value in content.items() if value is not None}
+    return _row(row, name, {**older, **said}, path)
 
 
 def mode_settings(extraction: Extraction) -> Choice:

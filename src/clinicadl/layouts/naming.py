@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from functools import cache
 from pathlib import Path
 
 from clinicadl.config.base import Choice
@@ -119,6 +120,7 @@ def is_named(preprocessing: Choice, name: str) -> bool:
     return _matcher(preprocessing, glob).match(name) is not None
 
 
+@cache
 def _matcher(preprocessing: Choice, glob: str) -> re.Pattern[str]:
     is_native = isinstance(preprocessing, DwiDti) and preprocessing.dti_space == "native"
     but = f"(?!.*{_NORMALIZED})" if is_native else ""

@@ -1,4 +1,4 @@
-"""What a variational autoencoder says, and how its codes are drawn."""
+"""What a variational autoencoder says."""
 
 from __future__ import annotations
 

@@ -134,12 +134,12 @@ def log_normalization(probabilities: Tensor) -> Tensor:
     x is kept within [1e-5, 1 - 1e-5].
     """
     u = 1 - 2 * probabilities.clamp(1e-5, 1 - 1e-5)
-    # log((1 - x) / x) is 2 artanh u. Near 0 the quotient's gradient is lost to rounding, while the
-    # series errs by less than a digit; the other branch needs a harmless u there all the same.
-    is_near = u.abs() < 0.02
-    away = torch.where(is_near, 0.5, u)
-    series = math.log(2) + u**2 / 3 + 13 * u**4 / 90
-    return torch.where(is_near, series, torch.log(2 * torch.atanh(away) / away))
+    # log((1 - x) / x) is 2 artanh u. Near 0 the gradient of the quotient is lost in rounding, and
+    # a series takes its place; what `where` does not choose must be a number too.
+    is_near = u.abs() < 0.1
+    away, squared = torch.where(is_near, 0.5, u), torch.where(is_near, u, 0).square()
+    series = squared * (1 / 3 + squared * (13 / 90 + squared * (251 / 2835)))
+    return math.log(2) + torch.where(is_near, series, torch.log(torch.atanh(away) / away))
 
 
 EVIDENCE: dict[str, Callable[[Variational, Tensor], Terms]] = {

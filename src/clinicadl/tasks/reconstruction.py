@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clinicadl.config.architecture import Architecture
 from clinicadl.config.task import Reconstruction
 from clinicadl.errors import UsageError, listed
 from clinicadl.networks.variational import Variational
@@ -127,22 +128,29 @@ def reconstruction(settings: Reconstruction, codes: object) -> ReconstructionTas
         warn_of_reading(name)
         return ReconstructionTask((LOSS,), partial(_distance, loss=DISTANCES[name]))
     names = (LOSS, RECONSTRUCTION_LOSS, DIVERGENCE_LOSS)
-    weighed = partial(
-        _evidence,
-        loss=EVIDENCE[name],
-        recons_weight=settings.recons_weight,
-        kl_weight=settings.kl_weight,
+    kl_weight = Architecture.kl_weight if settings.kl_weight is None else settings.kl_weight
+    return ReconstructionTask(
+        names,
+        partial(
+            _evidence,
+            loss=EVIDENCE[name],
+            recons_weight=settings.recons_weight,
+            kl_weight=kl_weight,
+        ),
     )
-    return ReconstructionTask(names, weighed)
 
 
-def resolved(settings: Reconstruction, outputs: Any, input_shape: Sequence[int]) -> Reconstruction:
-    """Return the settings with the loss that the network needs where none was chosen.
+def resolved(
+    settings: Reconstruction, network: Architecture, outputs: Any, input_shape: Sequence[int]
+) -> Reconstruction:
+    """Return the settings with the loss, and its weights, that a network has where none is given.
 
     Parameters
     ----------
     settings
         Perhaps without a loss.
+    network
+        Settings of the network.
     outputs
         What the network says of one sample.
     input_shape
@@ -153,7 +161,7 @@ def resolved(settings: Reconstruction, outputs: Any, input_shape: Sequence[int])
     UsageError
         The network gives back no image of this shape, or the loss is not one for it.
     """
-    is_variational = not isinstance(outputs, Tensor) and hasattr(outputs, "reconstruction")
+    is_variational = isinstance(outputs, Variational)
     image = outputs.reconstruction if is_variational else outputs
     shape = tuple(image.shape[1:]) if isinstance(image, Tensor) else ()
     if shape != tuple(input_shape):
@@ -162,21 +170,22 @@ def resolved(settings: Reconstruction, outputs: Any, input_shape: Sequence[int])
             where="--architecture", found=f"{_shown(shape)} of {_shown(input_shape)}",
             fix="Take an autoencoder",
         )  # fmt: skip
-    if not is_variational and (settings.recons_weight, settings.kl_weight) != (1, 1):
+    if not is_variational and (settings.recons_weight, settings.kl_weight) != (1, None):
         raise UsageError(
             "The network is not variational, and its loss has one term: there is nothing to weigh",
             where="--recons_weight, --kl_weight", fix="Leave them out",
         )  # fmt: skip
     fitting: Mapping[str, object] = EVIDENCE if is_variational else DISTANCES
-    if settings.loss is None:
-        return settings.model_copy(update={"loss": next(iter(fitting))})
-    if settings.loss not in fitting:
+    if settings.loss not in (None, *fitting):
         kind = "variational" if is_variational else "not variational"
         raise UsageError(
             f"The network is {kind}, and this loss is not for such networks", where="--loss",
             found=settings.loss, fix=f"Take one of {listed(fitting)}",
         )  # fmt: skip
-    return settings
+    needed: dict[str, object] = {"loss": settings.loss or next(iter(fitting))}
+    if is_variational and settings.kl_weight is None:
+        needed["kl_weight"] = network.kl_weight
+    return settings.model_copy(update=needed)
 
 
 def given_back(outputs: Tensor | Variational) -> Tensor:

@@ -200,14 +200,12 @@ def regression(settings: Regression, codes: object) -> RegressionTask:
     Parameters
     ----------
     settings
-        Labels, loss, weights of the parts.
+        Labels, loss, vote of the parts.
     codes
         Of no account: numbers have no nodes.
     """
     warn_of_reading(settings.loss)
-    return RegressionTask(
-        settings.label, DISTANCES[settings.loss], settings.part_weights == "inverse_mae"
-    )
+    return RegressionTask(settings.label, DISTANCES[settings.loss], settings.vote == "inverse-mae")
 
 
 def warn_of_reading(loss: str) -> None:

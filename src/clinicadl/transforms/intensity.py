@@ -17,25 +17,38 @@ if TYPE_CHECKING:
     Normalization = Callable[[Tensor], Tensor]
 
 
-def without_nan(image: Tensor) -> Tensor:
-    """Return the sample with 0 where it was not a number; itself where all voxels are numbers."""
-    return torch.nan_to_num(image, nan=0.0) if bool(torch.isnan(image.sum())) else image
+def laid(image: Tensor, out: Tensor | None) -> Tensor:
+    """Return a sample as it is, or ``out``, which is then filled with it."""
+    return image if out is None else out.copy_(image)
 
 
-def min_max(image: Tensor, *, only_nonzero: bool = False) -> Tensor:
+def without_nan(image: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Return the sample with 0 where it was not a number; itself where all voxels are numbers.
+
+    The result is ``out``, where that is given.
+    """
+    has_some = bool(torch.isnan(image.sum()))
+    return laid(torch.nan_to_num(image, nan=0.0) if has_some else image, out)
+
+
+def min_max(image: Tensor, *, only_nonzero: bool = False, out: Tensor | None = None) -> Tensor:
     """Return the sample scaled to [0, 1] by its own extremes; zeros where all are the same.
 
     What is not a number counts as 0. With ``only_nonzero`` the extremes are those of the voxels
-    that are not 0, and the others stay 0.
+    that are not 0, and the others stay 0. The result is ``out``, where that is given.
     """
     if only_nonzero:
-        return _inside(without_nan(image), min_max)
+        return laid(_inside(without_nan(image), min_max), out)
+    if not image.is_contiguous():
+        # Of a cut, torch would make a copy to find the extremes and another to scale it.
+        out = torch.empty(image.shape, dtype=image.dtype) if out is None else out
+        image = out.copy_(image)
     low, high = torch.aminmax(image)
     if bool(torch.isnan(low)):
-        return min_max(torch.nan_to_num(image, nan=0.0))
+        return min_max(torch.nan_to_num(image, nan=0.0), out=out)
     if bool(low == high):
-        return torch.zeros_like(image)
-    return (image - low).div_(high - low)
+        return laid(torch.zeros_like(image), out)
+    return torch.sub(image, low, out=out).div_(high - low)
 
 
 def z_score(image: Tensor, *, only_nonzero: bool = False) -> Tensor:

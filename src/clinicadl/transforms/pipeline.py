@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clinicadl import draws
-from clinicadl.config.transforms import Augmentation, TransformsConfig
+from clinicadl.config.transforms import Augmentation, MinMax, TransformsConfig
 from clinicadl.errors import MissingExtraError, UsageError, listed
 from clinicadl.transforms.augment import Applied
-from clinicadl.transforms.intensity import without_nan
+from clinicadl.transforms.intensity import laid, without_nan
 from clinicadl.transforms.size import reduced, reduced_affine, reduced_shape
+
+if TYPE_CHECKING:
+    from clinicadl.transforms.intensity import Normalization
 
 
 class Transform(Protocol):
     """From a stored sample to what the network gets."""
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Return the transformed sample."""
+    def __call__(self, image: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return the transformed sample, or ``out``, which is then filled with it."""
         ...
 
 
@@ -38,12 +41,14 @@ class Augment(Protocol):
 
 def pipeline(settings: TransformsConfig) -> Transform:
     """Return the transforms that draw nothing: NaN to 0, then the intensities, then the size."""
-    intensities: Transform = settings.normalization.build() if settings.normalize else without_nan
-    if not settings.size_reduction:
-        return intensities
-    return partial(_one_after_another, steps=(
-        intensities, partial(reduced, factor=settings.size_reduction_factor)
-    ))  # fmt: skip
+    intensities = settings.normalization.build() if settings.normalize else without_nan
+    steps: tuple[Normalization, ...] = (intensities,)
+    if settings.size_reduction:
+        steps = (intensities, partial(reduced, factor=settings.size_reduction_factor))
+    elif not settings.normalize or isinstance(settings.normalization, MinMax):
+        # These lay their result where it shall be: a large sample is then written once, not twice.
+        return cast("Transform", intensities)
+    return partial(_one_after_another, steps=steps)
 
 
 def output_shape(settings: TransformsConfig, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -156,7 +161,9 @@ def _augmented(
     return changed.to(image.dtype)
 
 
-def _one_after_another(image: Tensor, *, steps: Sequence[Transform]) -> Tensor:
+def _one_after_another(
+    image: Tensor, *, steps: Sequence[Normalization], out: Tensor | None = None
+) -> Tensor:
     for step in steps:
         image = step(image)
-    return image
+    return laid(image, out)

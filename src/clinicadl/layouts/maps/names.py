@@ -147,7 +147,12 @@ def kept_tensor(folder: Path, sample: str, kind: str) -> Path:
 
 def kept_image(folder: Path, image: str, kind: str) -> Path:
     """Return the NIfTI of an image in a folder of results; ``image`` ends in ``_image``."""
-    return folder / "nifti_images" / f"{image}_{kind}.nii.gz"
+    return kept_images(folder) / f"{image}_{kind}.nii.gz"
+
+
+def kept_images(folder: Path) -> Path:
+    """Return the folder of the NIfTI in a folder of results."""
+    return folder / "nifti_images"
 
 
 def split_numbers(maps: Path) -> list[int]:

@@ -64,9 +64,9 @@ class Record(Section):
     guard: tuple[dict[str, Any], ...] = ()
     """What the guard found before training."""
     loss_convention: str = "mean over samples"
-    imported: Imported | None = None
     plugins: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each file of the user's that added rows to our tables, by name."""
+    imported: Imported | None = None
     generated_by: dict[str, str]
     created: str
 
