@@ -253,10 +253,11 @@ def make_published(maps: Path, caps: Path, network_of: Callable, **record: objec
     write(maps / "groups/train+validation.tsv", seen[ids].to_csv(sep="\t", index=False))
     for split in range(2):
         folder = caps / "split" / "2_fold" / f"split-{split}"
+        columns = [*ids, "cohort", *([content["label"]] if content.get("label") else [])]
         for group, table in (("train", "train"), ("validation", "validation_baseline")):
             rows = pd.read_csv(folder / f"{table}.tsv", sep="\t").assign(cohort="single")
             # The release writes the index of the rows as well.
-            text = rows[[*ids, "cohort", "diagnosis"]].to_csv(sep="\t")
+            text = rows[columns].to_csv(sep="\t")
             write(maps / f"groups/{group}/split-{split}/data.tsv", text)
             write(maps / f"groups/{group}/split-{split}/maps.json", origin)
     header = "epoch\titeration\ttime\tBA_train\tloss_train\tBA_valid\tloss_valid\n"
@@ -267,8 +268,8 @@ def make_published(maps: Path, caps: Path, network_of: Callable, **record: objec
         best = maps / "split-0" / "best-loss"
         best.mkdir(exist_ok=True)
         name = "model.pth.tar" if part is None else f"{of_part}_model.pth.tar"
-        stored = {"model": network_of(part).state_dict(), "epoch": 1, "name": "Conv4_FC3"}
-        torch.save(stored, best / name)
+        state, architecture = network_of(part).state_dict(), content["architecture"]
+        torch.save({"model": state, "epoch": 1, "name": architecture}, best / name)
     for group in ("train", "validation"):
         said = maps / f"split-0/best-loss/{group}"
         mode = content["mode"]
@@ -348,8 +349,8 @@ class PlainPool(torch.nn.Module):
 def plain_network() -> Callable:
     """Return a function that makes a plain network with weights that no draw of ours makes."""
 
-    def of(shape: tuple[int, ...] = (1, *GRID), *, seed: int = 1) -> torch.nn.Module:
-        network = PlainConv4(shape, 2)
+    def of(shape: tuple[int, ...] = (1, *GRID), *, seed: int = 1, n_outputs: int = 2):
+        network = PlainConv4(shape, n_outputs)
         draw = np.random.default_rng(seed)
         with torch.no_grad():
             for name, tensor in network.state_dict().items():

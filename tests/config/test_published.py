@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from clinicadl.config import published
 from clinicadl.config.base import places
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.network import NETWORKS
 from clinicadl.config.read import experiment, recorded
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 
@@ -313,6 +314,64 @@ def test_an_empty_path_is_none(tmp_path, value):
     with pytest.raises(UsageError, match="missing"):
         experiment({}, file=file)
     assert experiment({"data": DATA}, file=file).transfer.transfer_path is None
+
+
+OF_RELEASE = [name for name, row in NETWORKS.items() if row.reference.startswith("release 1.6")]
+
+
+@pytest.mark.parametrize("name", OF_RELEASE)
+def test_a_record_of_defaults_gives_each_network_as_the_release_had_it(tmp_path, caplog, name):
+    """Parameters of other networks stand in each record, and mean nothing for this one."""
+    row = NETWORKS[name]
+    task = row.tasks[0]
+    of_task = {key: value for key, value in DEFAULTS[task.capitalize()].items() if key != "loss"}
+    changes = {key: None for key in DEFAULTS["Classification"] if key not in of_task} | of_task
+    file = record_of(
+        tmp_path, architecture=name, network_task=task, **{**changes, "loss": None}, **row.needed
+    )
+    found = experiment({"task": {"name": task}}, file=file)
+    assert found.network == row(**row.needed)
+    assert caplog.text == ""
+    fixed = {"CVAE_3D": ("VAEGaussianLoss", 5.0)}
+    if task == "reconstruction":
+        assert (found.task.loss, found.task.kl_weight) == fixed.get(name, (None, 1.0))
+
+
+@pytest.mark.parametrize(("name", "dropout"), [("ResNet3D", 0.8), ("SqueezeExcitationCNN", 0.5)])
+def test_what_a_network_of_the_release_did_not_read_stays_as_it_was(
+    tmp_path, caplog, name, dropout
+):
+    found = experiment({}, file=record_of(tmp_path, architecture=name, dropout=0.3))
+    assert found.network.dropout == dropout
+    assert "dropout has no effect here" in caplog.text
+
+
+def test_parameters_arrive_at_the_network_and_the_weights_of_terms_at_the_task(tmp_path):
+    content = {
+        "Model": {"architecture": "Vanilla3DdenseVAE"},
+        "Architecture": {"latent_space_size": 16, "feature_size": 64, "n_conv": 3,
+                         "io_layer_channels": 4, "recons_weight": 2, "kl_weight": 0.5},
+        "Reconstruction": {"loss": "VAEBernoulliLoss", "selection_metrics": ["SSIM"]},
+    }  # fmt: skip
+    found = read(tmp_path, content, task={"name": "reconstruction"})
+    network = found.network
+    assert (network.latent_space_size, network.feature_size) == (16, 64)
+    assert (network.n_conv, network.io_layer_channels) == (3, 4)
+    assert (found.task.recons_weight, found.task.kl_weight) == (2, 0.5)
+    assert (found.task.loss, found.task.selection_metrics) == ("VAEBernoulliLoss", ("SSIM",))
+    assert read(tmp_path, content) == found  # the only section of a task says which
+
+
+def test_a_regression_has_its_own_section(tmp_path):
+    content = {"Regression": {"label": "weight", "loss": "L1Loss", "selection_metrics": ["MAE"]}}
+    task = read(tmp_path, content, task={"name": "regression"}).task
+    assert (task.labels, task.loss, task.selection_metrics) == (("weight",), "L1Loss", ("MAE",))
+
+
+def test_the_default_network_is_that_of_the_task(tmp_path):
+    content = {"Model": {"architecture": "default"}, "Reconstruction": {"loss": "L1Loss"}}
+    found = read(tmp_path, content, task={"name": "reconstruction"})
+    assert (found.network.name, found.task.loss) == ("AE_Conv5_FC3", "L1Loss")
 
 
 def test_a_record_of_another_task_gives_what_tasks_share(tmp_path):

@@ -20,6 +20,7 @@ from clinicadl import (
     resume,
     train,
 )
+from clinicadl.config.network import NETWORKS
 from clinicadl.config.transfer import TransferConfig
 from clinicadl.engine import imports
 from clinicadl.errors import (
@@ -254,6 +255,72 @@ def test_old_records_hold_the_extraction_themselves(published_maps, tmp_path):
     assert record.config.network.name == "Conv4_FC3"
 
 
+def test_a_regression_predicts_as_before(published_of, prepared_once, plain_network, tmp_path):
+    network = plain_network(n_outputs=1)
+    old = published_of(
+        tmp_path / "old", network_of=lambda _: network, network_task="regression", label="age",
+        label_code=None, selection_threshold=None, loss="L1Loss", output_size=1,
+    )  # fmt: skip
+    config = import_maps(old, tmp_path / "new").record.config
+    assert (config.task.name, config.task.labels, config.task.loss) == (
+        "regression", ("age",), "L1Loss",
+    )  # fmt: skip
+    predict(on_test_set(prepared_once), tmp_path / "new", "test")
+    for row in read(tmp_path / "new", "test").itertuples():
+        image = scaled(stored_image(prepared_once, row.participant_id))
+        expected = network(image[None]).item()
+        assert row.predicted_label == pytest.approx(expected, abs=TOLERANCE)
+
+
+def of_ours(name, shape, n_outputs=0):
+    """Return a network of ours with random weights, whose parameters are named as published."""
+    return NETWORKS[name]().build(shape, n_outputs).eval()
+
+
+@pytest.mark.parametrize("name", ["AE_Conv4_FC3", "AE_Conv5_FC3"])
+def test_a_reconstruction_gives_back_what_it_did(published_of, prepared_once, tmp_path, name):
+    network = of_ours(name, (1, 18, 20, 17))
+    old = published_of(
+        tmp_path / "old", network_of=lambda _: network, network_task="reconstruction", label=None,
+        label_code=None, selection_threshold=None, loss="MSELoss", architecture=name,
+        output_size=[1, 18, 20, 17],
+    )  # fmt: skip
+    import_maps(old, tmp_path / "new")
+    predict(on_test_set(prepared_once), tmp_path / "new", "test")
+    for row in read(tmp_path / "new", "test").itertuples():
+        image = scaled(stored_image(prepared_once, row.participant_id))
+        apart = (network(image[None])[0] - image).abs()
+        expected = [apart.mean().item(), apart.square().mean().sqrt().item()]
+        np.testing.assert_allclose([row.MAE, row.RMSE], expected, atol=TOLERANCE)
+
+
+def variational(published_of, tmp_path, **record):
+    network = of_ours("Vanilla3DdenseVAE", (1, 18, 20, 17))
+    return published_of(
+        tmp_path / "old", network_of=lambda _: network, network_task="reconstruction", label=None,
+        label_code=None, selection_threshold=None, architecture="Vanilla3DdenseVAE", kl_weight=0.1,
+        output_size=[1, 18, 20, 17], **record,
+    )  # fmt: skip
+
+
+def test_a_variational_network_gets_a_loss_that_fits(published_of, prepared_once, tmp_path):
+    record = import_maps(variational(published_of, tmp_path, loss=None), tmp_path / "new").record
+    assert (record.config.task.loss, record.config.task.kl_weight) == ("VAEGaussianLoss", 0.1)
+    predict(on_test_set(prepared_once), tmp_path / "new", "test")
+    assert len(read(tmp_path / "new", "test")) == 6
+
+
+def test_a_loss_that_does_not_fit_the_network_is_refused(published_of, tmp_path):
+    with pytest.raises(InvalidDataError, match=r"variational.*maps\.json.*MSELoss"):
+        import_maps(variational(published_of, tmp_path, loss="MSELoss"), tmp_path / "new")
+
+
+def test_a_network_of_another_task_is_refused(published_of, tmp_path):
+    old = published_of(tmp_path / "old", architecture="AE_Conv5_FC3")
+    with pytest.raises(InvalidDataError, match=r"maps\.json"):
+        import_maps(old, tmp_path / "new")
+
+
 PATCH = 9
 
 
@@ -435,7 +502,7 @@ def saying(name, text):
 
 MALFORMED = {
     "truncated weights": (cut_short, InvalidDataError, ("model.pth.tar", "Copy the file again")),
-    "other shape": (other_shape, InvalidDataError, ("fc.6.weight", "Conv4_FC3", "2 outputs")),
+    "other shape": (other_shape, InvalidDataError, ("fc.6.weight", "Conv4_FC3", "1 x 18")),
     "other network": (other_network, InvalidDataError, ("Stride_Conv5_FC3", "Conv4_FC3")),
     "no weights": (without("split-0/best-loss/model.pth.tar"), MissingInputError, ("not all",)),
     "no splits": (without("split-0"), MissingInputError, ("No split",)),

@@ -102,12 +102,16 @@ UNREAD: dict[str, tuple[str, ...]] = {
 }
 """Section -> keys that release 1.6.1 takes and no part of it reads."""
 
-UNREAD_OF = {
-    "ResNet3D": ("dropout",),
-    "SqueezeExcitationCNN": ("dropout",),
-    "CVAE_3D": ("recons_weight", "kl_weight", "loss"),
+FIXED: dict[str, dict[str, Any]] = {
+    "ResNet3D": {"dropout": 0.8},
+    "SqueezeExcitationCNN": {"dropout": 0.5},
+    "CVAE_3D": {"loss": "VAEGaussianLoss", "recons_weight": 1.0, "kl_weight": 5.0},
 }
-"""Network -> keys that release 1.6.1 does not read for it, though ours of this name does."""
+"""Network -> key -> the value that release 1.6.1 computes with, whatever anybody says."""
+
+_WEIGHTS = ("recons_weight", "kl_weight")
+_WEIGHED = ("Vanilla3DdenseVAE", "VanillaDenseVAE", "CVAE_3D_half", "CVAE_3D_final_conv")
+"""Networks whose losses release 1.6.1 weighs."""
 
 RECORDED = {
     "caps_directory": "data.caps_directory",
@@ -217,7 +221,8 @@ def translated(content: Mapping[str, Any], *, task: str | None, where: Path) -> 
     network = _network(values, task, where)
     settings: dict[str, Any] = {"task": {"name": task}}
     spelt = {}
-    for key, path in _places(task, network).items():
+    where_of = _places(task, network)
+    for key, path in where_of.items():
         value = _turned(values[key], values) if key in values else None
         if value is None:
             continue
@@ -227,6 +232,8 @@ def translated(content: Mapping[str, Any], *, task: str | None, where: Path) -> 
             continue
         spelt[path] = values[key].spelt
         _put(settings, path, value)
+    for key, value in FIXED.get(network, {}).items():
+        _put(settings, where_of[key] or (), value)
     return Translated(settings, spelt, _unsupported(values))
 
 
@@ -412,7 +419,9 @@ def _is_idle(key: str, values: _Values, network: str) -> bool:
         return isinstance(n_splits, int) and n_splits <= 1
     if key in _OF_TRANSFER:
         return "transfer_path" not in values or not values["transfer_path"].value
-    return key in UNREAD_OF.get(network, ())
+    if key in _WEIGHTS and network not in _WEIGHED:
+        return True
+    return key in FIXED.get(network, ())
 
 
 def _turned(said: _Said, values: _Values) -> Any:

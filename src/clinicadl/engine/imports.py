@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +12,21 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from torch import nn
 
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.published import extraction
 from clinicadl.config.read import recorded
+from clinicadl.config.task import Reconstruction
 from clinicadl.engine.predict import seen_of
-from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, listed
+from clinicadl.errors import (
+    ClinicaDLError,
+    InvalidDataError,
+    MissingInputError,
+    UsageError,
+    listed,
+)
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import TrainingSplit
@@ -27,10 +36,12 @@ from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.published import PublishedMaps
 from clinicadl.layouts.maps.record import Imported, Parent, Record
 from clinicadl.networks import weights
+from clinicadl.networks.fits import check_task
 from clinicadl.tables import cohorts as cohort_tables
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, SINGLE
 from clinicadl.tasks.base import Task
+from clinicadl.tasks.reconstruction import resolved
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +120,10 @@ def ready(source: Path, maps: Path) -> ImportPlan:
     splits = _finished(opened)
     verdicts = _verdicts(groups, seen)
     record = _record(opened, config, parents, verdicts[names.TRAIN])
+    network = _network(record, names.record(source))
+    record = _with_loss(record, network, names.record(source))
     models = _models(record, splits, opened.settings.get("num_networks"))
-    _check_models(record, models)
+    _check_models(record, models, network)
     return ImportPlan(opened, maps, record, seen, groups, models, verdicts)
 
 
@@ -383,7 +396,55 @@ def _models(
     return tuple(models)
 
 
-def _check_models(record: Record, models: Iterable[StoredModel]) -> None:
+def _network(record: Record, where: Path) -> nn.Module:
+    """Return the network without numbers: its shapes alone count.
+
+    Raises
+    ------
+    InvalidDataError
+        There is none for such samples, or for this task.
+    """
+    settings = record.config.network
+    with _laid_at(where), torch.device("meta"):
+        check_task(settings, record.config.task.name)
+        task: Task = record.config.task.build(record.label_code)
+        network: nn.Module = settings.build(record.input_shape, task.n_outputs)
+    return network.eval()
+
+
+def _with_loss(record: Record, network: nn.Module, where: Path) -> Record:
+    """Return the record with the loss that the network needs, if none was chosen.
+
+    Raises
+    ------
+    InvalidDataError
+        The loss is not one for it.
+    """
+    config = record.config
+    if not isinstance(config.task, Reconstruction):
+        return record
+    outputs = network(torch.empty(1, *record.input_shape, device="meta"))
+    with _laid_at(where):
+        task = resolved(config.task, outputs, record.input_shape)
+    return record.model_copy(update={"config": config.model_copy(update={"task": task})})
+
+
+@contextmanager
+def _laid_at(where: Path) -> Iterator[None]:
+    """Turn what settings cannot mean into a fault of the file that holds them.
+
+    Raises
+    ------
+    InvalidDataError
+        The settings cannot be used.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise InvalidDataError(error.what, where=where, found=error.found) from error
+
+
+def _check_models(record: Record, models: Iterable[StoredModel], network: nn.Module) -> None:
     """Refuse weights that are not those of the network; all of them are read.
 
     Raises
@@ -391,19 +452,15 @@ def _check_models(record: Record, models: Iterable[StoredModel]) -> None:
     InvalidDataError
         So it is.
     """
-    settings = record.config.network
-    task: Task = record.config.task.build(record.label_code)
-    with torch.device("meta"):
-        ours = settings.build(record.input_shape, task.n_outputs).state_dict()
-    wanted = {name: tuple(value.shape) for name, value in ours.items()}
+    settings, shape = record.config.network, " x ".join(map(str, record.input_shape))
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     for model in models:
         stored = weights.read_published(model.path)
         there = {name: tuple(value.shape) for name, value in stored.state.items()}
         odd = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
         if stored.name != settings.name or odd:
             raise InvalidDataError(
-                f"The weights are not those of {settings.name} for samples of "
-                f"{' x '.join(map(str, record.input_shape))} and {task.n_outputs} outputs",
+                f"The weights are not those of {settings.name} for samples of {shape}",
                 where=model.path,
                 found=f"network {stored.name}; {len(odd)} other tensors: {listed(odd)}",
                 fix="Check that maps.json and the weights belong together",
