@@ -27,7 +27,13 @@ AFFINE = np.diag([FACTOR, FACTOR, FACTOR, 1.0])
 AFFINE[:3, 3] = np.array(CROP_ORIGIN_MM) + (FACTOR - 1) / 2
 
 SUFFIX = "desc-Demo_res-4x4x4_T1w.nii.gz"
-MASK = "masks/tpl-MNI152/tpl-MNI152_res-4x4x4_roi-hippocampusAtrophy_mask.nii.gz"
+TEMPLATE = "MNI152"
+TRUTH = "hippocampusAtrophy"
+"""The region where tissue was taken away."""
+REGIONS = {"leftHippocampus": (9, 18, 11), "rightHippocampus": (21, 18, 11)}
+"""Regions that anybody would look at -> first voxel of the cube."""
+REGION_EDGE = 12
+"""Edge of these cubes in voxels: 48 mm, as the 50 mm that prepare-data takes of t1-linear."""
 SESSIONS = {"ses-M000": 0.0, "ses-M012": 1.0}
 """Session -> years since the first."""
 
@@ -112,6 +118,19 @@ def atrophy_profile() -> NDArray[np.float64]:
     grid = np.indices(np.multiply(SHAPE, FACTOR)).transpose(1, 2, 3, 0) + CROP_ORIGIN_MM
     nearest = np.min([np.linalg.norm(grid - centre, axis=-1) for centre in HIPPOCAMPI_MM], axis=0)
     return _averaged(np.clip(1 - (nearest / RADIUS_MM) ** 4, 0, None))
+
+
+def region_mask(region: str) -> NDArray[np.bool_]:
+    """Return the cube of a region, shape (42, 52, 44)."""
+    inside = np.zeros(SHAPE, dtype=bool)
+    inside[tuple(slice(start, start + REGION_EDGE) for start in REGIONS[region])] = True
+    return inside
+
+
+def mask_path(region: str) -> Path:
+    """Return where the mask of a region lies in the CAPS."""
+    name = f"tpl-{TEMPLATE}_res-4x4x4_roi-{region}_mask.nii.gz"
+    return Path("masks", f"tpl-{TEMPLATE}", name)
 
 
 def draw_participants(n_participants: int, seed: int) -> list[Participant]:
@@ -231,8 +250,10 @@ def make_caps(
                 path = _image_path(person.name, session)
                 images.write(caps / path, voxels, affine=AFFINE, header=template.header)
                 yield path
-        mask = (profile > 0).astype(np.uint8)
-        images.write(caps / MASK, mask, affine=AFFINE, header=template.header)
+        masks = {TRUTH: profile > 0, **{region: region_mask(region) for region in REGIONS}}
+        for region, inside in masks.items():
+            path = caps / mask_path(region)
+            images.write(path, inside.astype(np.uint8), affine=AFFINE, header=template.header)
         _write_tables(caps, shuffled(people, seed) if labels_shuffled else people)
         write_json(
             caps / "dataset_description.json",
@@ -246,7 +267,7 @@ def make_caps(
 
 
 def _image_path(participant: str, session: str) -> Path:
-    name = f"{participant}_{session}_space-MNI152_{SUFFIX}"
+    name = f"{participant}_{session}_space-{TEMPLATE}_{SUFFIX}"
     return Path("subjects", participant, session, "custom", name)
 
 

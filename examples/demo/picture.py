@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from make_caps import TRUTH, mask_path
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -157,7 +158,7 @@ def draw(caps: Path, maps: Path, group: str, output: Path) -> None:
         raise MissingInputError("The MAPS has no split", where=maps, fix="Train it first")
     predictions = read_predictions(caps, maps, splits[0], group)
     brains = chosen(predictions, N_BRAINS)
-    mask = images.read(next(iter(sorted(caps.glob("masks/*/*_mask.nii.gz")))))
+    mask = images.read(caps / mask_path(TRUTH))
     with mpl.rc_context(STYLE):
         figure = plt.figure(figsize=(13, 6.4), dpi=130, layout="constrained")
         curves_area, brains_area = figure.subfigures(1, 2, width_ratios=[1, 2], wspace=0.02)

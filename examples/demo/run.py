@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import make_caps
 import pandas as pd
@@ -30,28 +31,73 @@ SHOWN = ("BA", "sensitivity", "specificity", "accuracy")
 ROWS = ("Values", "Lower bound CI", "Upper bound CI")
 
 
+class Experiment(NamedTuple):
+    """What one network gets of each image, and how it is trained."""
+
+    mode: str
+    parts: tuple[str, ...]
+    """Options that say where the parts lie."""
+    training: tuple[str, ...]
+
+    def maps(self, folder: Path) -> Path:
+        """Return its MAPS."""
+        return folder / "maps" / self.mode
+
+    def preview(self, folder: Path) -> Path:
+        """Return the picture of its parts; an image is its own only part and gets none."""
+        return folder / f"{self.mode}.png"
+
+
+EXPERIMENTS = (
+    Experiment("image", (), ("--batch_size", "4", "--epochs", "25")),
+    Experiment(
+        "roi",
+        ("--roi_list", *make_caps.REGIONS, "--roi_custom_template", make_caps.TEMPLATE),
+        ("--architecture", "Conv4_FC3", "--batch_size", "8", "--epochs", "20"),
+    ),
+    Experiment(
+        "patch",
+        ("--patch_size", "18", "--stride_size", "20"),
+        ("--architecture", "Conv4_FC3", "--batch_size", "32", "--epochs", "20",
+         "--selection_threshold", "0.6"),
+    ),
+)  # fmt: skip
+"""All was chosen on other made-up participants (seeds 0 and 1), on their validation parts."""
+
+
 def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
     """Return the commands, as a user types them."""
     scripts = Path(os.path.relpath(Path(__file__).parent))
-    caps, maps = folder / "caps", folder / "maps"
+    caps = folder / "caps"
     tables = caps / "split"
+    image, *others = EXPERIMENTS
     shuffle = ["--shuffle-labels"] if labels_shuffled else []
     commands: list[list[object]] = [
         ["python", scripts / "make_caps.py", caps, "--seed", "2026", *shuffle],
         ["clinicadl", "tsvtools", "split", caps / "labels.tsv",
          "--subset_name", GROUP, "--n_test", N_TEST],
         ["clinicadl", "tsvtools", "kfold", tables / "train.tsv", "--n_splits", N_SPLITS],
-        ["clinicadl", "prepare-data", "image", caps, "custom",
-         "--custom_suffix", make_caps.SUFFIX, "--extract_json", "demo"],
-        ["clinicadl", "train", "classification",
-         caps, "demo", tables / f"{N_SPLITS}_fold", maps,
-         "--n_splits", N_SPLITS, "--split", *TRAINED, "--batch_size", "4", "--epochs", "25",
-         "--selection_metrics", *SELECTION, "--seed", "0"],
-        ["clinicadl", "predict", maps, GROUP, "--caps_directory", caps,
-         "--participants_tsv", tables / f"{GROUP}_baseline.tsv"],
-        ["python", scripts / "picture.py", caps, maps, folder / "demo.png"],
+        *_steps(image, folder),
+        ["python", scripts / "picture.py", caps, image.maps(folder), folder / "demo.png"],
+        *(step for other in others for step in _steps(other, folder)),
     ]  # fmt: skip
     return [[str(word) for word in command] for command in commands]
+
+
+def _steps(experiment: Experiment, folder: Path) -> list[list[object]]:
+    caps, maps, name = folder / "caps", experiment.maps(folder), experiment.mode
+    preview = ["clinicadl", "prepare-data", "preview", caps, name, experiment.preview(folder)]
+    return [
+        ["clinicadl", "prepare-data", name, caps, "custom",
+         "--custom_suffix", make_caps.SUFFIX, "--extract_json", name, *experiment.parts],
+        *([[*preview, "--n_samples", "2"]] if experiment.parts else []),
+        ["clinicadl", "train", "classification", caps, name,
+         caps / "split" / f"{N_SPLITS}_fold", maps,
+         "--n_splits", N_SPLITS, "--split", *TRAINED, *experiment.training,
+         "--selection_metrics", *SELECTION, "--seed", "0"],
+        ["clinicadl", "predict", maps, GROUP, "--caps_directory", caps,
+         "--participants_tsv", caps / "split" / f"{GROUP}_baseline.tsv"],
+    ]  # fmt: skip
 
 
 def run_step(command: list[str]) -> None:
@@ -91,7 +137,7 @@ def start_afresh(folder: Path) -> None:
     write_text(folder / MARKER, "A new demonstration in this folder removes it first.\n")
 
 
-def results(maps: Path) -> pd.DataFrame:
+def results(folder: Path) -> pd.DataFrame:
     """Return the metrics of the test set with their 95 % intervals, one row a model.
 
     Raises
@@ -100,15 +146,23 @@ def results(maps: Path) -> pd.DataFrame:
         A metrics table lacks what it must hold.
     """
     rows = []
-    for split in names.split_numbers(maps):
-        for selection in SELECTION:
-            path = names.metrics(names.results(maps, split, selection, GROUP), "image")
-            table = tsv.read(path, "metrics table", needs=["Metrics", *SHOWN]).set_index("Metrics")
-            if not set(ROWS) <= set(table.index):
-                raise InvalidDataError("The metrics table lacks a row", where=path, found=ROWS)
-            cells = {metric: _with_interval(table[metric]) for metric in SHOWN}
-            rows.append({"split": split, "chosen by": selection, **cells})
+    for experiment in EXPERIMENTS:
+        maps = experiment.maps(folder)
+        for split in names.split_numbers(maps):
+            for selection in SELECTION:
+                path = names.metrics(names.results(maps, split, selection, GROUP), "image")
+                cells = {metric: _with_interval(column) for metric, column in _shown(path).items()}
+                rows.append(
+                    {"mode": experiment.mode, "split": split, "chosen by": selection, **cells}
+                )
     return pd.DataFrame(rows)
+
+
+def _shown(path: Path) -> dict[str, pd.Series]:
+    table = tsv.read(path, "metrics table", needs=["Metrics", *SHOWN]).set_index("Metrics")
+    if not set(ROWS) <= set(table.index):
+        raise InvalidDataError("The metrics table lacks a row", where=path, found=ROWS)
+    return {metric: table[metric] for metric in SHOWN}
 
 
 def _with_interval(column: pd.Series) -> str:
@@ -132,11 +186,14 @@ def main() -> None:
         for command in steps(given.folder, labels_shuffled=given.shuffle_labels):
             run_step(command)
         print("\nOn participants that no model has seen, with 95 % intervals (chance: BA 0.5):\n")
-        print(results(given.folder / "maps").to_string(index=False))
+        print(results(given.folder).to_string(index=False))
     except ClinicaDLError as error:
         print(f"demo: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(f"\nMAPS:    {given.folder / 'maps'}\nPicture: {given.folder / 'demo.png'}")
+    said = [("MAPS", experiment.maps(given.folder)) for experiment in EXPERIMENTS]
+    said += [("Picture", given.folder / "demo.png")]
+    said += [(f"Parts: {one.mode}", one.preview(given.folder)) for one in EXPERIMENTS if one.parts]
+    print("\n" + "\n".join(f"{what + ':':<14}{where}" for what, where in said))
     print(f"Done in {time.monotonic() - began:.0f} s.")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -80,7 +81,7 @@ def test_the_template_keeps_its_place_in_the_world(scripts):
 
 
 def test_the_mask_covers_both_hippocampi_and_nothing_farther_than_nine_millimetres(scripts, made):
-    mask = images.read(made / scripts["make_caps"].MASK)
+    mask = images.read(made / scripts["make_caps"].mask_path(scripts["make_caps"].TRUTH))
     assert set(np.unique(mask.voxels)) == {0, 1}
     inside = np.argwhere(mask.voxels > 0) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
     centres = np.array(scripts["make_caps"].HIPPOCAMPI_MM)
@@ -91,6 +92,43 @@ def test_the_mask_covers_both_hippocampi_and_nothing_farther_than_nine_millimetr
     # A ball of 9 mm has 3054 mm3, and voxels at its edge count whole.
     assert np.all(counts * 64 > 3054)
     assert np.all(counts * 64 < 3 * 3054)
+
+
+def test_each_region_is_a_cube_with_the_whole_atrophy_of_its_side(scripts, made):
+    demo = scripts["make_caps"]
+    truth = images.read(made / demo.mask_path(demo.TRUTH))
+    side = np.indices(demo.SHAPE)[0] * 4 - 82.5
+    union = np.zeros(demo.SHAPE, bool)
+    for region, sign in (("leftHippocampus", -1), ("rightHippocampus", 1)):
+        mask = images.read(made / demo.mask_path(region))
+        np.testing.assert_array_equal(mask.affine, truth.affine)
+        assert mask.voxels.sum() == 12**3
+        places = np.argwhere(mask.voxels)
+        assert (places.max(axis=0) - places.min(axis=0) == 11).all()
+        assert np.all(mask.voxels[(truth.voxels > 0) & (sign * side > 0)])
+        union |= mask.voxels > 0
+    assert not set(demo.REGIONS) - {"leftHippocampus", "rightHippocampus"}
+    assert union.sum() == 2 * 12**3
+
+
+def test_a_fourth_of_the_patches_holds_the_atrophy_and_the_others_nothing_of_it(scripts, made):
+    from clinicadl.config.mode import PatchMode
+    from clinicadl.data import parts
+
+    truth = images.read(made / scripts["make_caps"].mask_path(scripts["make_caps"].TRUTH)).voxels
+    (words,) = (one.parts for one in scripts["run"].EXPERIMENTS if one.mode == "patch")
+    given = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    mode = PatchMode(patch_size=given["--patch_size"], stride_size=given["--stride_size"])
+    cut = parts.of(mode, (1, *truth.shape))
+    held = []
+    for index in range(len(cut)):
+        window = cut.window(index)
+        inside = truth[tuple(map(slice, window.start, window.stop))]
+        held.append(int(inside.sum()))
+    assert len(held) == 8
+    assert sum(n > 0 for n in held) == 2
+    # The outermost voxels of the atrophy, where least is lost, lie beyond a border.
+    assert sum(held) >= 0.9 * truth.sum()
 
 
 def test_atrophy_darkens_tissue_inside_the_mask_and_touches_nothing_else(scripts):
@@ -222,6 +260,32 @@ def test_only_the_first_step_differs_when_labels_are_shuffled(scripts):
     shuffled = scripts["run"].steps(Path("demo"), labels_shuffled=True)
     assert shuffled[0] == [*plain[0], "--shuffle-labels"]
     assert shuffled[1:] == plain[1:]
+
+
+def test_the_tutorial_shows_the_commands_as_they_are_run(scripts, monkeypatch):
+    monkeypatch.chdir(DEMO.parents[1])
+    page = (DEMO.parents[1] / "docs" / "tutorials" / "demo.md").read_text()
+    shown = [shlex.split(line) for line in page.replace("\\\n", " ").splitlines()
+             if line.startswith(("clinicadl ", "python examples/demo/"))]  # fmt: skip
+    own = [words for words in shown if words[0] == "clinicadl" or "run.py" not in words[1]]
+    assert own == scripts["run"].steps(Path("demo"))
+
+
+def test_the_table_has_each_mode_split_and_choice_with_its_interval(scripts, made, tmp_path):
+    run = scripts["run"]
+    for number, experiment in enumerate(run.EXPERIMENTS):
+        for selection in run.SELECTION:
+            path = names.metrics(
+                names.results(experiment.maps(tmp_path), 0, selection, run.GROUP), "image"
+            )
+            path.parent.mkdir(parents=True)
+            values = {metric: [0.5 + number / 10, 0.25, 0.75] for metric in run.SHOWN}
+            table = pd.DataFrame({"Metrics": run.ROWS, **values})
+            table.to_csv(path, sep="\t", index=False)
+    found = run.results(tmp_path)
+    assert found["mode"].tolist() == ["image"] * 2 + ["roi"] * 2 + ["patch"] * 2
+    assert found["chosen by"].tolist() == ["loss", "BA"] * 3
+    assert found["BA"].tolist()[::2] == [f"0.{n}00 [0.25, 0.75]" for n in (5, 6, 7)]
 
 
 def test_every_clinicadl_step_is_a_command_line_that_the_program_accepts(scripts):
