@@ -112,8 +112,8 @@ def test_a_network_of_another_package_is_used_and_listed(monkeypatch, invoke):
     assert config.network.dropout == 0.2
     code, out, _ = invoke("train", "list_models")
     assert code == 0
-    assert out.splitlines()[1].split()[0] == "Theirs"
-    assert "303,292" in out.splitlines()[1]
+    (line,) = [line for line in out.splitlines() if line.split()[0] == "Theirs"]
+    assert "303,292" in line
 
 
 def test_a_network_that_does_not_say_what_it_takes_is_refused(monkeypatch):

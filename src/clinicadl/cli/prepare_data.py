@@ -43,6 +43,8 @@ _PARTS_HELP = """
 Parts are cut from the tensor of the image when the network asks for them. --save-features stores a
 tensor for each part instead.
 """
+_OF_MODES = {"-ds"}
+"""Short forms that a mode and another setting have, as published; they belong to the mode."""
 _PUBLISHED_UNCROPPED = "--roi-uncrop-output"
 """What release 1.6 calls ``--uncropped-roi``."""
 
@@ -95,13 +97,13 @@ def mode_command(
         nested["mode"] = {"name": name, **nested.get("mode", {})}
         prepare(nested, dry_run=dry_run)
 
-    taken = {flag for param in command.params if _is_of_mode(param) for flag in param.opts}
+    own = {flag for param in command.params if _is_of_mode(param) for flag in param.opts}
     for param in command.params:
         if param.name == "mode__uncropped_roi":
             param.opts.append(_PUBLISHED_UNCROPPED)
         elif not _is_of_mode(param):
             # A short form that two settings have belongs to the mode: -ds of slices.
-            param.opts = [flag for flag in param.opts if flag not in taken]
+            param.opts = [flag for flag in param.opts if flag not in own & _OF_MODES]
     return command
 
 
