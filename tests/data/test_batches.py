@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
 from functools import partial
 
@@ -12,9 +14,10 @@ import torch
 from clinicadl.config.mode import ImageMode, PatchMode
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.data import tensors
-from clinicadl.data.batches import Loader
+from clinicadl.data.batches import Loader, readers_watched
 from clinicadl.data.dataset import PartDataset
 from clinicadl.data.parts import patches, whole
+from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError
 from clinicadl.transforms.intensity import min_max
 from clinicadl.transforms.pipeline import pipeline
 
@@ -48,6 +51,71 @@ def test_a_batch_of_a_worker_lies_in_shared_memory_from_the_beginning(dataset):
     assert torch.equal(own.images, workers.images)
     # The samples are made in their places: nothing of the batch is left of the last one.
     assert workers.images.untyped_storage().nbytes() == 3 * 4 * 5 * 6 * 4
+
+
+@pytest.mark.parametrize("n_proc", [0, 2])
+def test_an_error_of_a_worker_arrives_as_it_was(dataset, tmp_path, n_proc):
+    loader = Loader(dataset, n_proc=n_proc)
+    assert len(list(loader([[0], [1]]))) == 2
+    (tmp_path / "4.pt").unlink()
+    with pytest.raises(MissingInputError) as refusal:
+        list(loader([[0, 1], [3, 4], [2]]))
+    assert refusal.value.where == tmp_path / "4.pt"
+    assert "Traceback" not in str(refusal.value)
+    # The workers live on.
+    assert [batch.rows for batch in loader([[2], [6]])] == [[2], [6]]
+
+
+def test_a_worker_that_was_killed_is_said(dataset):
+    batches = Loader(dataset, n_proc=1)([[0]] * 50)
+    next(batches)
+    said = "process that reads samples was killed.*--n_proc"
+    with pytest.raises(ClinicaDLError, match=said), readers_watched():
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        list(batches)
+    with pytest.raises(RuntimeError, match="something else"), readers_watched():
+        raise RuntimeError("something else")
+
+
+CHANGES = {
+    "gone": lambda path: path.unlink(),
+    "cut short": lambda path: os.truncate(path, path.stat().st_size - 100),
+    "empty": lambda path: os.truncate(path, 0),
+    "garbage": lambda path: path.write_bytes(b"garbage"),
+    "garbage of its size": lambda path: path.write_bytes(b"x" * path.stat().st_size),
+    "no tensor": lambda path: torch.save({"a": 1}, path),
+    "of integers": lambda path: torch.save(torch.zeros(1, 4, 5, 6, dtype=torch.int32), path),
+    "of another shape": lambda path: tensors.write(path, np.ones((4, 5, 7), np.float32)),
+    "of one voxel": lambda path: tensors.write(path, np.ones((1, 1, 1), np.float32)),
+}
+
+
+@pytest.mark.parametrize("was_read", [False, True], ids=["before", "after it was mapped"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_tensor_that_changed_is_refused_before_it_is_touched(dataset, tmp_path, change, was_read):
+    """Also where it was mapped: behind the end of a file the process would die on the spot."""
+    if was_read:
+        dataset[3]
+    path = tmp_path / "3.pt"
+    CHANGES[change](path)
+    expected = MissingInputError if change == "gone" else InvalidDataError
+    with pytest.raises(expected) as refusal:
+        dataset[3]
+    assert refusal.value.where == path
+    assert dataset[2].row == 2
+
+
+def test_a_part_that_was_stored_must_have_its_own_shape(dataset, tmp_path):
+    parts = patches(PatchMode(patch_size=2, stride_size=2), (1, 4, 5, 6))
+    path = tmp_path / "part.pt"
+    samples = PartDataset([[[path] * 12]], [0], parts, min_max, are_cut=[True])
+    tensors.write_part(path, np.ones((1, 2, 2, 2), np.float32))
+    assert samples[5].image.shape == (1, 2, 2, 2)
+    other = PartDataset([[[path] * 12]], [0], parts, min_max, are_cut=[True])
+    tensors.write_part(path, np.ones((1, 1, 1, 1), np.float32))
+    with pytest.raises(InvalidDataError, match=r"\(1, 1, 1, 1\), not \(1, 2, 2, 2\)"):
+        other[5]
 
 
 def test_a_sample_is_the_same_however_often_it_is_asked_for(dataset):

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -224,6 +226,47 @@ def test_a_kill_costs_the_images_in_the_making_alone(caps):
     assert [is_prepared(job) for job in planned.jobs] == [True, True, False, False]
     assert [outcome.result.written for outcome in run(planned)] == [False, False, True, True]
     assert len(belonging.verify(caps, planned.config.preprocessing, KEYS)) == 4
+
+
+def test_parts_that_another_run_stores_at_the_same_time_stay_known(caps, monkeypatch):
+    """The other one comes right before the first says what it has stored."""
+    sizes = {"small": 2, "large": 3}
+    modes = {name: {"name": "patch", "patch_size": n} for name, n in sizes.items()}
+    settings = {name: config(caps, mode=mode, save_features=True, extract_json=name)
+                for name, mode in modes.items()}  # fmt: skip
+    write, others = origin.write, []
+
+    def late(path, made_from):
+        if not others:
+            others.append(threading.Thread(target=prepare_data, args=[settings["large"]]))
+            others[0].start()
+            # It may finish here, or wait for its turn: then this time is lost, and nothing else.
+            others[0].join(1)
+        write(path, made_from)
+
+    monkeypatch.setattr(origin, "write", late)
+    prepare_data(settings["small"])
+    others[0].join()
+    for name, one in settings.items():
+        assert [is_prepared(job) for job in plan(one).jobs] == [True] * 4, name
+
+
+def test_an_image_that_another_run_has_done_meanwhile_is_not_written_again(caps, monkeypatch):
+    read, is_first = images.read, []
+
+    def slow(path):
+        image = read(path)
+        if not is_first:
+            is_first.append(path)
+            prepare_data(config(caps))
+        return image
+
+    monkeypatch.setattr(images, "read", slow)
+    before = time.time_ns()
+    outcomes = list(run(plan(config(caps))))
+    assert [outcome.result.n_written for outcome in outcomes] == [0, 0, 0, 0]
+    assert [outcome.result.n_kept for outcome in outcomes] == [1, 1, 1, 1]
+    assert before < tensor_path(caps, "sub-00").stat().st_mtime_ns
 
 
 @pytest.mark.parametrize("n_proc", [1, 2])
@@ -780,7 +823,13 @@ def test_regions_of_another_image_are_not_overwritten(with_masks):
         return config(with_masks, preprocessing=row, mode=mode, save_features=True,
                       extract_json=name)  # fmt: skip
 
+    beginning = plan(custom("1x1x1_T1w.nii.gz", "MNI152NLin2009cSym"))
     prepare_data(custom("acq-b_T1w.nii.gz", "MNI152NLin2009cSym"))
+    before = {path: path.read_bytes() for path in part_paths(with_masks).values()}
+    # Also by a run that was planned before the other had stored anything.
+    with pytest.raises(OutputError, match="made from another image"):
+        list(run(beginning))
+    assert {path: path.read_bytes() for path in part_paths(with_masks).values()} == before
     said = refused(
         custom("1x1x1_T1w.nii.gz", "MNI152NLin2009cSym"), OutputError, "made from another image"
     )

@@ -4,9 +4,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -104,7 +106,7 @@ def test_a_full_disk_is_said_to_be_one_and_costs_nothing(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{}")
     # The device that is always full stands where the temporary file will be written.
-    (tmp_path / f"{TEMPORARY}{os.getpid()}-a.json").symlink_to("/dev/full")
+    files._temporary(tmp_path / "a.json").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="No space left on device.*Free some space") as refusal:
         files.write_json(path, {"key": "value"})
     assert str(path) in str(refusal.value)
@@ -186,7 +188,7 @@ def test_a_folder_that_holds_something_is_replaced_only_on_request(tmp_path):
 
 
 def test_a_leftover_of_a_killed_process_of_this_number_is_in_nobodys_way(tmp_path):
-    leftover = tmp_path / f"{TEMPORARY}{os.getpid()}-folder"
+    leftover = files._temporary(tmp_path / "folder")
     leftover.mkdir()
     (leftover / "half.txt").touch()
     with whole_folder(tmp_path / "folder") as temporary:
@@ -362,6 +364,66 @@ def test_a_lock_is_held_by_one_process_and_let_go_even_by_a_kill(tmp_path):
     assert run(killed, path).returncode == -signal.SIGKILL
     with files.lock(path, "MAPS"):
         pass
+
+
+TURN = (
+    "import sys\nfrom pathlib import Path\nfrom clinicadl.layouts.files import turn\n"
+    "with turn(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()\n"
+)
+
+
+def test_who_asks_for_a_folder_waits_until_it_is_let_go_of_even_by_a_kill(tmp_path):
+    folder = tmp_path / "a" / "b"
+    command = [sys.executable, "-c", TURN, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"mine\n"
+        got = threading.Event()
+
+        def ask() -> None:
+            with files.turn(folder):
+                got.set()
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        # Whatever the wait: it cannot have it while the other holds it.
+        assert not got.wait(0.2)
+        holder.kill()
+        asker.join(60)
+        assert got.is_set()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF])
+def test_where_there_are_no_locks_nobody_waits(tmp_path, monkeypatch, number):
+    def flock(handle, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.turn(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_held_is_named(tmp_path, monkeypatch):
+    def flock(handle, operation):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(OutputError, match=re.escape(str(tmp_path))), files.turn(tmp_path):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"), files.turn(tmp_path / "file"):
+        pass
+
+
+def test_a_process_of_the_same_number_elsewhere_writes_to_another_file(tmp_path):
+    """As in containers that share a folder: their processes are all number 1."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom clinicadl.layouts import files\n"
+        "os.getpid = lambda: 1\n"
+        "with files.whole_file(Path(sys.argv[1])) as path: path.touch(); print(path.name)\n"
+    )
+    said = {run(code, tmp_path / "a").stdout for _ in range(2)}
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from clinicadl.data.dataset import PartDataset
+from clinicadl.errors import ClinicaDLError
 
 Key = int | tuple[int, int]
 """What the data set is asked for: a row, or a row in an epoch of training."""
@@ -60,7 +61,7 @@ class Loader:
         self.n_proc = n_proc
         self._order = _Order()
         with _as_many_workers_as_said():
-            self._loader: DataLoader[Batch] = DataLoader(
+            self._loader: DataLoader[Batch | ClinicaDLError] = DataLoader(
                 _Batches(dataset),
                 # What torch takes for a sample is a batch of ours.
                 batch_size=None,
@@ -81,7 +82,34 @@ class Loader:
         ]
         with _as_many_workers_as_said():
             batches = iter(self._loader)
-        yield from batches
+        for batch in batches:
+            if isinstance(batch, ClinicaDLError):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def readers_watched() -> Iterator[None]:
+    """Say so, inside of the block, when a process that reads ahead was killed.
+
+    Raises
+    ------
+    ClinicaDLError
+        One was.
+    RuntimeError
+        Whatever else went wrong.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # torch says it wherever this process happens to be.
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise ClinicaDLError(
+            "A process that reads samples was killed, most likely for want of memory",
+            found=str(error).partition(". ")[0],
+            fix="Go on with a smaller --n_proc; what is finished is kept",
+        ) from error
 
 
 @contextmanager
@@ -104,14 +132,21 @@ class _Order(Sampler[list[Key]]):
         return len(self.batches)
 
 
-class _Batches(Dataset[Batch]):
-    """Whole batches of a data set, by the keys of their samples."""
+class _Batches(Dataset[Batch | ClinicaDLError]):
+    """Whole batches of a data set, by the keys of their samples, or why there is none."""
 
     def __init__(self, samples: PartDataset) -> None:
         self._samples = samples
         self._shape: tuple[int, ...] | None = None
 
-    def __getitem__(self, keys: list[Key]) -> Batch:
+    def __getitem__(self, keys: list[Key]) -> Batch | ClinicaDLError:
+        try:
+            return self._batch(keys)
+        except ClinicaDLError as error:
+            # Raised in a worker, it would come back as text with a traceback.
+            return error
+
+    def _batch(self, keys: list[Key]) -> Batch:
         """Return a batch, each sample of which is made right in its place.
 
         So a process holds nothing besides the batch that is as large as a sample.

@@ -76,7 +76,8 @@ class PartDataset(Dataset[Sample]):
         self.one_draw_an_image = one_draw_an_image
         # A mapping costs no memory of ours, and to make it again costs a small image as much as to
         # read it; the number of mappings of a process is limited by the system.
-        self._mapped = lru_cache(MAPPINGS)(tensors.read)
+        self._mapped = lru_cache(MAPPINGS)(tensors.mapped)
+        self._shapes = parts.shapes
 
     def __reduce__(self) -> tuple[object, ...]:
         # A worker that is not a fork maps for itself.
@@ -114,5 +115,5 @@ class PartDataset(Dataset[Sample]):
 
     def _cut(self, files: Sequence[Path], part: int, is_cut: bool) -> Tensor:
         if is_cut:
-            return self._mapped(files[part])
-        return self.parts.cut(self._mapped(files[0]), part)
+            return self._mapped(files[part], self._shapes[part]).whole()
+        return self.parts.cut(self._mapped(files[0], self.parts.image_shape).whole(), part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import closing
@@ -458,11 +459,8 @@ def _prepare(job: Job) -> Prepared:
     if known is not None:
         wanted = _parts_of(job, known.shape, np.array(known.affine))
         if not _left_to_do(job, known, wanted):
-            same = replace(known, source=job.source, mtime_ns=now.st_mtime_ns)
-            if same != known:
-                # The same bytes at another time or place, as in a copy: noted, so that nobody
-                # hashes again.
-                origin.write(target.origin, same)
+            if _seen_now(job, known, now) != known:
+                _note(job, now)
             return Prepared(0, n_kept=_n_tensors(job, wanted), n_undefined=0)
     image, n_undefined = _loaded(job)
     made_from = Origin(
@@ -474,16 +472,31 @@ def _prepare(job: Job) -> Prepared:
         affine=tuple(tuple(float(cell) for cell in row) for row in image.affine),
     )
     wanted = _parts_of(job, made_from.shape, image.affine)
-    n_tensors = _n_tensors(job, wanted)
-    if isinstance(target, ImageTensor):
-        with files.writing(target.origin):
-            target.origin.unlink(missing_ok=True)
-        tensors.write(target.tensor, image.voxels)
-        origin.write(target.origin, made_from)
-        return Prepared(n_tensors, n_kept=0, n_undefined=n_undefined)
-    todo = origin.missing(known, wanted) if known else list(range(len(wanted)))
-    _write_parts(target, image, wanted, todo, made_from)
-    return Prepared(len(todo), n_kept=n_tensors - len(todo), n_undefined=n_undefined)
+    with files.turn(target.origin.parent):
+        # Another run may have been here since we looked.
+        known = _known(job)
+        todo = list(range(_n_tensors(job, wanted)))
+        if known is not None:
+            todo = _left_to_do(job, known, wanted)
+        _refuse_taken(job)
+        if todo:
+            _write(target, image, wanted, todo, made_from)
+    n_kept = _n_tensors(job, wanted) - len(todo)
+    return Prepared(len(todo), n_kept=n_kept, n_undefined=n_undefined)
+
+
+def _seen_now(job: Job, known: Origin, now: os.stat_result) -> Origin:
+    """Return the origin of the same bytes at the time and the place that they have now."""
+    return replace(known, source=job.source, mtime_ns=now.st_mtime_ns)
+
+
+def _note(job: Job, now: os.stat_result) -> None:
+    """Note when and where an image was seen, as in a copy, so that nobody hashes it again."""
+    with files.turn(job.target.origin.parent):
+        known = _known(job)
+        # Otherwise another run has found the image changed, and makes its tensors anew.
+        if known is not None:
+            origin.write(job.target.origin, _seen_now(job, known, now))
 
 
 def _loaded(job: Job) -> tuple[Image, int]:
@@ -498,6 +511,23 @@ def _loaded(job: Job) -> tuple[Image, int]:
 
 def _n_tensors(job: Job, wanted: Parts) -> int:
     return 1 if isinstance(job.target, ImageTensor) else len(wanted)
+
+
+def _write(
+    target: ImageTensor | PartFolder,
+    image: Image,
+    wanted: Parts,
+    todo: list[int],
+    made_from: Origin,
+) -> None:
+    """Write the tensor of an image, or some of its parts, in our turn."""
+    if isinstance(target, PartFolder):
+        _write_parts(target, image, wanted, todo, made_from)
+        return
+    with files.writing(target.origin):
+        target.origin.unlink(missing_ok=True)
+    tensors.write(target.tensor, image.voxels)
+    origin.write(target.origin, made_from)
 
 
 def _write_parts(
@@ -521,7 +551,7 @@ def _write_parts(
         tensors.write_part(part_files.part_tensor(home, name), tensor.numpy())
         start = wanted.window(index).start
         made[name] = StoredPart(tuple(tensor.shape), start, wanted.mask_sha256(index))
-    # Another run may have added parts of another mode's settings meanwhile: they stay known.
+    # What was stored with other settings of the mode stays known.
     origin.write(home.origin, replace(made_from, parts={**_stored(home, made_from), **made}))
 
 

@@ -14,7 +14,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError
-from clinicadl.layouts.files import whole_file
+from clinicadl.layouts.files import status, whole_file
 from clinicadl.networks import restricted
 
 if TYPE_CHECKING:
@@ -104,6 +104,59 @@ def read(path: Path) -> Tensor:
     if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float32:
         raise InvalidDataError("The file holds no float32 tensor", where=path, fix=_AGAIN)
     return tensor
+
+
+class Mapped(NamedTuple):
+    """A stored tensor that stays mapped, and what its file was when it was."""
+
+    path: Path
+    tensor: Tensor
+    identity: tuple[int, int, int]
+
+    def whole(self) -> Tensor:
+        """Return the tensor, if its file is still the same.
+
+        To touch what lies behind the end of a mapped file kills a process on the spot, and a file
+        that was replaced would be another one in each process.
+
+        Raises
+        ------
+        MissingInputError
+            The file is gone.
+        InvalidDataError
+            It changed.
+        """
+        if _identity(self.path) != self.identity:
+            raise InvalidDataError(
+                "The tensor changed while it was in use", where=self.path,
+                fix="Put it back or run prepare-data again, then resume",
+            )  # fmt: skip
+        return self.tensor
+
+
+def mapped(path: Path, shape: tuple[int, ...]) -> Mapped:
+    """Return a stored tensor of a known shape, to be kept mapped.
+
+    Raises
+    ------
+    MissingInputError
+        The file is gone.
+    InvalidDataError
+        It is damaged, or holds something else.
+    """
+    identity = _identity(path)
+    tensor = read(path)
+    if tuple(tensor.shape) != shape:
+        raise InvalidDataError(
+            "The tensor has another shape than it should have", where=path,
+            found=f"{tuple(tensor.shape)}, not {shape}", fix=_AGAIN,
+        )  # fmt: skip
+    return Mapped(path, tensor, identity)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    now = status(path, "tensor")
+    return now.st_ino, now.st_size, now.st_mtime_ns
 
 
 class _Record(NamedTuple):

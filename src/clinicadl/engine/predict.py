@@ -12,7 +12,7 @@ from torch import nn
 
 from clinicadl.config.predict import PredictConfig
 from clinicadl.data import order
-from clinicadl.data.batches import Loader
+from clinicadl.data.batches import Loader, readers_watched
 from clinicadl.engine import plan
 from clinicadl.engine.devices import Device, memory, resolve
 from clinicadl.engine.evaluate import evaluate, predictions
@@ -147,7 +147,7 @@ def run(planned: PredictPlan) -> Iterator[Model]:
     The look is entered in the ledger before the first prediction: a look that failed is a look.
     """
     path, group = planned.maps.path, planned.group
-    with folder.held(path), memory("fast", planned.device):
+    with folder.held(path), memory("fast", planned.device), readers_watched():
         if planned.is_new:
             folder.write_group(
                 path, planned.name, group.table, group.origin, overwrite=planned.config.overwrite

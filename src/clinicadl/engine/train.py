@@ -11,6 +11,7 @@ import pandas as pd
 
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.data.batches import readers_watched
 from clinicadl.engine.devices import memory
 from clinicadl.engine.events import Observer
 from clinicadl.engine.observers.tensorboard import TensorBoardLog
@@ -233,7 +234,8 @@ def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
     watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
-    with folder.held(maps), memory(planned.config.compute.memory, planned.device):
+    setting = planned.config.compute.memory
+    with folder.held(maps), memory(setting, planned.device), readers_watched():
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue

@@ -27,6 +27,7 @@ from clinicadl.layouts.files import (
     existing_folder,
     inside,
     read_json,
+    turn,
     write_json,
     writing,
 )
@@ -427,9 +428,10 @@ def write_extraction(path: Path, content: Mapping[str, Any]) -> None:
     OutputError
         The file exists and says something else, or cannot be written.
     """
-    refuse_other_extraction(path, content)
-    if not path.exists():
-        write_json(path, content)
+    with turn(path.parent):
+        refuse_other_extraction(path, content)
+        if not path.exists():
+            write_json(path, content)
 
 
 def holds_extraction(caps: Path, given: str) -> bool:

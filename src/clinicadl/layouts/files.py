@@ -17,6 +17,12 @@ from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
 
 TEMPORARY = ".partial-"
 """Prefix of what is being written; a leftover of a killed run can be deleted at any time."""
+_OURS = f"{TEMPORARY}{os.urandom(4).hex()}-"
+"""Prefix of what this program writes: on another machine, or in another container, a process may
+have the number of this one and write to the same folder."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
+"""What file systems say that have no locks, or none of folders."""
 
 
 @contextmanager
@@ -76,7 +82,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     if not overwrite:
         refuse_existing(path)
     temporary = _temporary(path)
-    old = path.with_name(f"{TEMPORARY}{os.getpid()}-old-{path.name}")
+    old = path.with_name(f"{_OURS}{os.getpid()}-old-{path.name}")
     with writing(path):
         # A leftover of a killed process that had the number of this one is in nobody's way.
         shutil.rmtree(temporary, ignore_errors=True)
@@ -94,7 +100,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    return path.with_name(f"{_OURS}{os.getpid()}-{path.name}")
 
 
 @contextmanager
@@ -338,3 +344,28 @@ def lock(path: Path, meaning: str) -> Iterator[None]:
                 fix="Wait until it is done, or stop it",
             ) from error  # fmt: skip
         yield
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made, while others who ask for it wait; even kill -9 lets go of it.
+
+    Where the file system has no such locks, nobody waits.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                refuse_writing(folder, error)
+        yield
+    finally:
+        os.close(handle)
