@@ -332,9 +332,10 @@ def test_a_record_of_defaults_gives_each_network_as_the_release_had_it(tmp_path,
     found = experiment({"task": {"name": task}}, file=file)
     assert found.network == row(**row.needed)
     assert caplog.text == ""
-    fixed = {"CVAE_3D": ("VAEGaussianLoss", 5.0)}
+    weighed = ("Vanilla3DdenseVAE", "VanillaDenseVAE", "CVAE_3D_half", "CVAE_3D_final_conv")
     if task == "reconstruction":
-        assert (found.task.loss, found.task.kl_weight) == fixed.get(name, (None, 1.0))
+        expected = {"CVAE_3D": ("VAEGaussianLoss", 5.0), **dict.fromkeys(weighed, (None, 1.0))}
+        assert (found.task.loss, found.task.kl_weight) == expected.get(name, (None, None))
 
 
 @pytest.mark.parametrize(("name", "dropout"), [("ResNet3D", 0.8), ("SqueezeExcitationCNN", 0.5)])

@@ -121,15 +121,15 @@ def test_the_network_that_nobody_names_is_that_of_the_task(tmp_path):
         assert experiment(named).network.name == "UNet"
     path = written(tmp_path, "[network]\nlatent_space_size = 3\n")
     with pytest.raises(InvalidDataError, match="does not belong to the network that was chosen"):
-        experiment({"data": DATA, "task": {"name": "reconstruction"}}, toml=path)
+        experiment({"data": DATA, "task": {"name": "reconstruction"}}, file=path)
 
 
 def test_a_file_without_the_name_of_its_task_is_judged_as_one_for_the_command(tmp_path):
     path = written(tmp_path, '[task]\nlabel = ["age", "mmse"]\n')
-    config = experiment({"data": DATA, "task": {"name": "regression"}}, toml=path)
+    config = experiment({"data": DATA, "task": {"name": "regression"}}, file=path)
     assert config.task.labels == ("age", "mmse")
     with pytest.raises(InvalidDataError, match=r"task\.label"):
-        experiment({"data": DATA, "task": {"name": "classification"}}, toml=path)
+        experiment({"data": DATA, "task": {"name": "classification"}}, file=path)
 
 
 @pytest.mark.parametrize(

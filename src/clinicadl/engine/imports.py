@@ -425,7 +425,7 @@ def _with_loss(record: Record, network: nn.Module, where: Path) -> Record:
         return record
     outputs = network(torch.empty(1, *record.input_shape, device="meta"))
     with _laid_at(where):
-        task = resolved(config.task, outputs, record.input_shape)
+        task = resolved(config.task, config.network, outputs, record.input_shape)
     return record.model_copy(update={"config": config.model_copy(update={"task": task})})
 
 
