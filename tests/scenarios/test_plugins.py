@@ -42,6 +42,34 @@ NETWORKS = {"Shallow": Shallow}
 '''
 
 
+MODE = '''\
+from typing import ClassVar, Literal
+
+from clinicadl.config.base import Choice, setting
+
+
+class Half(Choice):
+    """The halves of the image along x."""
+
+    builds: ClassVar[str] = "my_modes:halves"
+    name: Literal["half"] = "half"
+    margin: int = setting(1, "Voxels left out between the halves", unit="voxels", ge=0)
+
+
+def halves(settings, shape):
+    from clinicadl.data.parts import Parts, Window
+
+    n = (shape[1] - settings.margin) // 2
+    windows = tuple(
+        Window((start, 0, 0), (start + n, *shape[2:])) for start in (0, shape[1] - n)
+    )
+    return Parts(tuple(shape), windows, ("half-low", "half-high"), (0, 1))
+
+
+MODES = {"half": Half}
+'''
+
+
 @pytest.fixture
 def plugin(tmp_path):
     path = tmp_path / "my_networks.py"
@@ -105,3 +133,21 @@ def test_a_plugin_without_a_name_is_refused(clinicadl):
         said = clinicadl(*words)
         assert said.returncode == 2
         assert "A plugin is named by its file" in said.stderr
+
+
+def test_a_mode_in_thirty_lines_is_prepared_and_trained(prepared, tmp_path, clinicadl):
+    assert len(MODE.splitlines()) <= 30
+    path = tmp_path / "my_modes.py"
+    path.write_text(MODE)
+    words = ["prepare-data", "half", prepared, "custom", "-cn", "T1w.nii.gz", "-ej", "half",
+             "--margin", 2, "-np", 1]  # fmt: skip
+    assert clinicadl(*words).returncode == 2
+    said = clinicadl(*words, "--plugin", path)
+    assert said.returncode == 0, said.stderr
+    train = ["train", "classification", prepared, "half", prepared / "split/2_fold",
+             tmp_path / "maps", "--n_splits", 2, "--split", 0, "--epochs", 1, "-np", 0, "--no-gpu",
+             "-a", "Conv4_FC3"]  # fmt: skip
+    said = clinicadl(*train, "--plugin", path)
+    assert said.returncode == 0, said.stderr
+    record = json.loads((tmp_path / "maps/maps.json").read_text())
+    assert record["input_shape"] == [1, 8, 20, 17]

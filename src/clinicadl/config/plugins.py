@@ -14,9 +14,7 @@ from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError
 
 GROUP_OF = {
     "NETWORKS": "clinicadl.networks",
-    "TASKS": "clinicadl.tasks",
     "MODES": "clinicadl.modes",
-    "METRICS": "clinicadl.metrics",
 }
 """Name of a table in the file -> entry points under which packages declare the same."""
 
@@ -29,8 +27,8 @@ _FILES: dict[str, str] = {}
 def load(path: Path) -> None:
     """Run a file that the user named, and add the rows of its tables.
 
-    The file is a Python module with one or more literal tables: ``NETWORKS``, ``TASKS``, ``MODES``,
-    ``METRICS``, each a dictionary as ours are.
+    The file is a Python module with a literal table ``NETWORKS``, or ``MODES``, or both, as ours
+    are.
 
     Parameters
     ----------
