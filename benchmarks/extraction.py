@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from measure import REAL, interleaved, line
 
-N_IMAGES, ROUNDS = 48, 5
+N_IMAGES, ROUNDS = 96, 5
 SHAPE = (169, 208, 179)
 END = "space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w.nii.gz"
 

@@ -109,6 +109,9 @@ def seconds(caps: Path, n_sessions: int) -> dict[str, float]:
 
 def main() -> None:
     """Print the index against a glob's, and what a session costs among many and among few."""
+    from clinicadl.cli.main import collect_rarely
+
+    collect_rarely()
     few, *more = [int(word) for word in sys.argv[1:]] or [1_000, 10_000]
     found: dict[int, dict[str, float]] = {}
     with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:

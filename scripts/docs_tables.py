@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from clinicadl.cli.options import default_text
 from clinicadl.config.base import Place, places
-from clinicadl.config.experiment import DEFAULT_NETWORK, ExperimentConfig
+from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.task import TASKS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "concepts" / "configuration.md"
@@ -51,7 +51,11 @@ def _row(place: Place, whose: str = "") -> str:
     if place.path == ("task", "name"):
         flag = "the sub-command"
     if place.path == ("network", "name"):
-        shown += "".join(f"; of {task} {name}" for task, name in DEFAULT_NETWORK.items())
+        shown += "".join(
+            f"; of {task} {row.default_network}"
+            for task, row in TASKS.items()
+            if row.default_network != place.field.get_default().name
+        )
     return f"| `{section}`{whose} | `{key}` | {flag} | {shown} | {meaning}{unit} |"
 
 

@@ -11,8 +11,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Generic, TypeVar
 
+from clinicadl.config import plugins
 from clinicadl.errors import ClinicaDLError, OutputError
 
 Job = TypeVar("Job")
@@ -56,7 +58,9 @@ def outcomes(
         for job in jobs:
             yield _checked(_attempt(function, job))
         return
-    pool = ProcessPoolExecutor(min(n_proc, len(jobs)), initializer=_follow_parent)
+    pool = ProcessPoolExecutor(
+        min(n_proc, len(jobs)), initializer=_begin, initargs=(plugins.paths(),)
+    )
     try:
         waiting = iter(jobs)
         # A few jobs ahead of the reader: results never pile up, and processes never wait for it.
@@ -90,8 +94,13 @@ def _checked(outcome: Outcome[Job, Result]) -> Outcome[Job, Result]:
     return outcome
 
 
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent, which lets what runs end whole; end when it is killed."""
+def _begin(named: Sequence[Path]) -> None:
+    """Leave Ctrl-C to the parent, which lets what runs end whole; end when it is killed.
+
+    What the user named with ``--plugin`` is known here too, however this process was started.
+    """
+    for path in named:
+        plugins.load(path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -107,7 +107,9 @@ class Bare(Choice):
 
 
 def test_a_network_of_another_package_is_used_and_listed(monkeypatch, invoke):
-    monkeypatch.setattr(base, "_declared", lambda group: {"Theirs": Theirs})
+    monkeypatch.setattr(
+        base, "_declared", lambda group: {"Theirs": Theirs} if "networks" in group else {}
+    )
     config = experiment({"data": DATA, "network": {"name": "Theirs", "dropout": 0.2}})
     assert config.network.dropout == 0.2
     code, out, _ = invoke("train", "list_models")

@@ -10,11 +10,11 @@ from jsonschema import Draft202012Validator
 
 from clinicadl.config.autoencoders import UNet
 from clinicadl.config.base import places
-from clinicadl.config.experiment import DEFAULT_NETWORK, ExperimentConfig
+from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.names import nearest
 from clinicadl.config.read import experiment, json_schema, to_toml, words
 from clinicadl.config.tables import KFoldConfig
-from clinicadl.config.task import Reconstruction
+from clinicadl.config.task import TASKS, Reconstruction
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 
 DATA = {"caps_directory": "caps", "preprocessing_json": "x", "tsv_directory": "tables"}
@@ -112,7 +112,7 @@ def test_parameters_without_a_name_are_those_of_the_default_row(tmp_path):
 
 
 def test_the_network_that_nobody_names_is_that_of_the_task(tmp_path):
-    default = DEFAULT_NETWORK["reconstruction"]
+    default = TASKS["reconstruction"].default_network
     for task in ("reconstruction", {"name": "reconstruction"}, Reconstruction()):
         assert experiment({"data": DATA, "task": task}).network.name == default
     assert experiment({"data": DATA, "task": "regression"}).network.name == "Conv5_FC3"

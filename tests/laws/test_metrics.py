@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn import metrics as sklearn_metrics
 
-from clinicadl.config.task import SELECTABLE, TASKS
+from clinicadl.config.task import TASKS
 from clinicadl.tasks.metrics import (
     CLASSIFICATION,
     RECONSTRUCTION,
@@ -249,9 +249,9 @@ def test_a_label_that_does_not_vary_explains_nothing(number, n, error):
 
 
 def test_what_can_select_are_the_metrics_of_the_task_and_the_loss():
-    assert SELECTABLE.keys() == TABLES.keys() == TASKS.keys()
-    for task, rows in TABLES.items():
-        assert sorted(SELECTABLE[task]) == sorted([*rows, "loss"])
+    assert {name: [*rows] for name, rows in TABLES.items()} == {
+        name: [*row.metrics] for name, row in TASKS.items()
+    }
 
 
 def test_every_metric_has_a_reference_and_no_other_has():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -151,3 +152,28 @@ def test_a_mode_in_thirty_lines_is_prepared_and_trained(prepared, tmp_path, clin
     assert said.returncode == 0, said.stderr
     record = json.loads((tmp_path / "maps/maps.json").read_text())
     assert record["input_shape"] == [1, 8, 20, 17]
+
+
+SPAWNED = """
+import multiprocessing, sys
+from clinicadl.cli.main import run
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    run(sys.argv[1:])
+"""
+
+
+def test_other_processes_know_the_plugin_however_they_begin(prepared, tmp_path, clinicadl):
+    path, script = tmp_path / "my_modes.py", tmp_path / "spawned.py"
+    path.write_text(MODE)
+    script.write_text(SPAWNED)
+    words = ["prepare-data", "half", prepared, "custom", "-cn", "T1w.nii.gz", "--save-features",
+             "--margin", 2, "-np", 2, "--plugin", path]  # fmt: skip
+    pytest.importorskip("submitit", reason="submitit, of the extra slurm, is not installed")
+    said = clinicadl(*words, "-ej", "jobs", "--submit", "local", "--n_shards", 2)
+    assert said.returncode == 0, said.stderr
+    spawned = [sys.executable, script, *words, "-ej", "spawned"]
+    said = subprocess.run([str(word) for word in spawned], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    jsons = [prepared / f"tensor_extraction/{name}.json" for name in ("jobs", "spawned")]
+    assert all(one.is_file() for one in jsons)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from clinicadl.config.task import SELECTABLE, Classification
+from clinicadl.config.task import Classification
 from clinicadl.errors import InvalidDataError
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.classification import classification, codes_of, label_text
@@ -204,9 +204,9 @@ def test_the_mean_loss_is_exact_in_any_order_of_the_rows():
 
 def test_every_metric_that_can_select_has_a_score_and_a_direction():
     task = task_of(TWO)
-    assert sorted(task.scores(drawn(9, 2))) == sorted(SELECTABLE["classification"])
+    assert sorted(task.scores(drawn(9, 2))) == sorted(("loss", *Classification.metrics))
     better = task.higher_is_better()
-    assert sorted(better) == sorted(SELECTABLE["classification"])
+    assert sorted(better) == sorted(("loss", *Classification.metrics))
     assert [name for name, higher in better.items() if not higher] == ["LR_minus", "loss"]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clinicadl.config.autoencoders import CVAE3D, AEConv5FC3, CVAE3DHalf
-from clinicadl.config.task import SELECTABLE, Reconstruction
+from clinicadl.config.task import Reconstruction
 from clinicadl.errors import UsageError
 from clinicadl.networks.variational import Variational
 from clinicadl.tasks.base import Task
@@ -182,7 +182,7 @@ def test_intervals_are_those_of_a_plain_loop_over_the_same_resampled_participant
 
 def test_every_metric_that_can_select_has_a_score_and_a_direction():
     task = task_of()
-    assert sorted(task.scores(predictions_of())) == sorted(SELECTABLE["reconstruction"])
+    assert sorted(task.scores(predictions_of())) == sorted(("loss", *Reconstruction.metrics))
     better = task.higher_is_better()
     assert [name for name, higher in better.items() if higher] == ["PSNR", "SSIM"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from clinicadl.config.task import SELECTABLE, Regression
+from clinicadl.config.task import Regression
 from clinicadl.errors import InvalidDataError
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.intervals import N_RESAMPLES, resamples
@@ -215,7 +215,7 @@ def test_a_missing_label_is_refused_with_the_participants():
 
 def test_every_metric_that_can_select_has_a_score_and_a_direction():
     task = task_of()
-    assert sorted(task.scores(drawn(9))) == sorted(SELECTABLE["regression"])
+    assert sorted(task.scores(drawn(9))) == sorted(("loss", *Regression.metrics))
     better = task.higher_is_better()
     assert better == {"R2_score": True, "MAE": False, "RMSE": False, "MSE": False, "loss": False}
 

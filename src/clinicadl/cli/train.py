@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +12,21 @@ import click
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.modes_first import MODES
 from clinicadl.cli.options import Command, ListOption, given, options_of
-from clinicadl.config.experiment import DEFAULT_NETWORK, ExperimentConfig
+from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.task import TABLE, TaskSettings
 
 if TYPE_CHECKING:
     from clinicadl.engine.plan import Plan
 
+_TASKS = TABLE.all_rows()
+
 group = LazyGroup(
     "train",
     {
-        "classification": Row(
-            "clinicadl.cli.train:classification", "Learn which class an image is of."
-        ),
-        "regression": Row("clinicadl.cli.train:regression", "Learn numbers, such as the age."),
-        "reconstruction": Row(
-            "clinicadl.cli.train:reconstruction", "Learn to give back what is seen."
-        ),
+        **{
+            name: Row(f"clinicadl.cli.train:{name}", (row.__doc__ or name).partition("\n")[0])
+            for name, row in _TASKS.items()
+        },
         **{mode: Row(f"clinicadl.cli.modes_first:{mode}", short) for mode, short in MODES.items()},
         "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
         "list-models": Row(
@@ -41,15 +42,30 @@ group = LazyGroup(
 )
 
 
-_ARGUMENTS = """CAPS_DIRECTORY holds the images, PREPROCESSING_JSON says how they were prepared (its
+_ARGUMENTS = """\
+CAPS_DIRECTORY holds the images, PREPROCESSING_JSON says how they were prepared (its
 path, or its name in the CAPS), TSV_DIRECTORY was written by tsvtools split or kfold, and
 OUTPUT_MAPS_DIRECTORY gets everything that is learnt."""
 
 
-def _command(task: str, what: str) -> click.Command:
-    """Return the command of a task, with the options of its settings and of no other task's."""
+def __getattr__(name: str) -> click.Command:
+    """Return the command of a task, whoever declared the task.
 
-    @click.command(task, cls=Command, help=f"{what}\n\n{_ARGUMENTS}")
+    Raises
+    ------
+    AttributeError
+        There is no such task.
+    """
+    if name not in _TASKS:
+        raise AttributeError(name)
+    return _command(name, _TASKS[name])
+
+
+def _command(task: str, row: type[TaskSettings]) -> click.Command:
+    """Return the command of a task, with the options of its settings and of no other task's."""
+    _, _, what = cleandoc(row.__doc__ or task).partition("\n")
+
+    @click.command(task, cls=Command, help=f"{what.strip()}\n\n{_ARGUMENTS}")
     @click.option(
         "-c", "--config-file", type=click.Path(path_type=Path),
         help="TOML or JSON file with settings, also of release 1.6.1; flags win over it.",
@@ -62,7 +78,7 @@ def _command(task: str, what: str) -> click.Command:
         arguments=("caps_directory", "preprocessing_json", "tsv_directory"),
         without=("task",),
         rows={"task": task},
-        defaults={"network": DEFAULT_NETWORK.get(task, "")},
+        defaults={"network": row.default_network},
     )
     @click.argument("output_maps_directory", type=click.Path(path_type=Path))
     def command(
@@ -71,18 +87,6 @@ def _command(task: str, what: str) -> click.Command:
         _train(task, config_file, output_maps_directory, flags, dry_run=dry_run)
 
     return command
-
-
-classification = _command(
-    "classification", "Train a network to tell classes apart, from images or parts of images."
-)
-regression = _command(
-    "regression",
-    "Train a network to tell numbers, such as the age, from images or parts of images.",
-)
-reconstruction = _command(
-    "reconstruction", "Train a network to give back the images, or parts of images, that it gets."
-)
 
 
 def _train(

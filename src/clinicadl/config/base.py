@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
@@ -78,18 +78,21 @@ def setting(
     return Field(default, description=meaning, json_schema_extra=shown or None, **bounds)
 
 
+Kind = TypeVar("Kind", bound=Choice)
+
+
 @dataclass(frozen=True)
-class Table:
+class Table(Generic[Kind]):
     """Validates a field that takes one row of a table; made by `from_table`."""
 
-    rows: Mapping[str, type[Choice]]
+    rows: Mapping[str, type[Kind]]
     group: str
-    default: str | None = None
+    default: str | None
     """Row that is meant where parameters are given without a name."""
-    kind: type[Choice] = Choice
+    kind: type[Kind]
     """What every row derives from."""
 
-    def all_rows(self) -> dict[str, type[Choice]]:
+    def all_rows(self) -> dict[str, type[Kind]]:
         """Return our rows, and behind them those that packages and plugins declare.
 
         A name that we have is ours.
@@ -157,12 +160,12 @@ class Table:
 
 
 def from_table(
-    rows: Mapping[str, type[Choice]],
+    rows: Mapping[str, type[Any]],
     group: str,
     *,
     default: str | None = None,
-    kind: type[Choice] = Choice,
-) -> Table:
+    kind: type[Any] = Choice,
+) -> Table[Any]:
     """Return the annotation of a field that takes a row of ``rows`` or of other packages.
 
     Parameters
@@ -215,7 +218,7 @@ class Place(NamedTuple):
 
     path: tuple[str, ...]
     field: FieldInfo
-    table: Table | None
+    table: Table[Any] | None
     """The table, where the setting is the name of a row."""
     row: str | None = None
     """The row of a table that has the setting."""

@@ -8,28 +8,24 @@ from typing import Annotated, Any
 from pydantic import model_validator
 
 from clinicadl.config.architecture import Architecture
-from clinicadl.config.base import Section, from_table, setting
+from clinicadl.config.base import Section, setting
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.data import DataConfig
 from clinicadl.config.network import TABLE, Conv5FC3
 from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.config.reproducibility import ReproducibilityConfig
-from clinicadl.config.task import TASKS, Classification, TaskSettings
+from clinicadl.config.task import TABLE as TASK_TABLE
+from clinicadl.config.task import Classification, TaskSettings, kind_of
 from clinicadl.config.transfer import TransferConfig
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.config.validation import ValidationConfig
-
-DEFAULT_NETWORK = {"reconstruction": "AE_Conv5_FC3"}
-"""The network of a task when nobody names one, where it is not that of all others."""
 
 
 class ExperimentConfig(Section):
     """All that decides what a training learns, and from what."""
 
     data: DataConfig
-    task: Annotated[
-        TaskSettings, from_table(TASKS, "clinicadl.tasks", default="classification")
-    ] = Classification()
+    task: Annotated[TaskSettings, TASK_TABLE] = Classification()
     network: Annotated[Architecture, TABLE] = setting(
         Conv5FC3(), "Network", flag="architecture", short="a"
     )
@@ -48,8 +44,7 @@ class ExperimentConfig(Section):
     def _with_the_network_of_the_task(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        task, network = given.get("task", {}), given.get("network", {})
-        name = task.get("name") if isinstance(task, Mapping) else getattr(task, "name", task)
-        if name not in DEFAULT_NETWORK or not isinstance(network, Mapping):
+        task, network = kind_of(given.get("task", {})), given.get("network", {})
+        if task is None or not isinstance(network, Mapping):
             return given
-        return {**given, "network": {"name": DEFAULT_NETWORK[name], **network}}
+        return {**given, "network": {"name": task.default_network, **network}}

@@ -8,26 +8,36 @@ from hashlib import sha256
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError, listed
 
 GROUP_OF = {
     "NETWORKS": "clinicadl.networks",
     "MODES": "clinicadl.modes",
+    "TASKS": "clinicadl.tasks",
+    "CLASSIFICATION_METRICS": "clinicadl.metrics.classification",
+    "REGRESSION_METRICS": "clinicadl.metrics.regression",
+    "RECONSTRUCTION_METRICS": "clinicadl.metrics.reconstruction",
 }
 """Name of a table in the file -> entry points under which packages declare the same."""
+
+
+class _Loaded(NamedTuple):
+    path: Path
+    digest: str
+
 
 # The tables are asked by pydantic's validators, which nobody can hand anything: what was loaded is
 # the one state that this package keeps. It grows by `load` alone, before anything else begins.
 _ROWS: dict[str, dict[str, Any]] = {group: {} for group in GROUP_OF.values()}
-_FILES: dict[str, str] = {}
+_FILES: dict[str, _Loaded] = {}
 
 
 def load(path: Path) -> None:
     """Run a file that the user named, and add the rows of its tables.
 
-    The file is a Python module with a literal table ``NETWORKS``, or ``MODES``, or both, as ours
+    The file is a Python module with one or more of the tables of `GROUP_OF`, literal ones as ours
     are.
 
     Parameters
@@ -48,10 +58,10 @@ def load(path: Path) -> None:
     if not path.is_file():
         raise MissingInputError("The plugin does not exist", where=path, fix="Check the path")
     digest = sha256(path.read_bytes()).hexdigest()
-    if _FILES.get(path.name) == digest:
+    if path.name in _FILES and _FILES[path.name].digest == digest:
         return
     name = path.stem
-    is_taken = name in sys.modules or PathFinder.find_spec(name) is not None
+    is_taken = name in sys.modules or _is_elsewhere(name, path)
     if path.suffix != ".py" or not name.isidentifier() or is_taken:
         raise UsageError(
             "A plugin is a file of Python with a name of its own", where=path,
@@ -72,7 +82,15 @@ def load(path: Path) -> None:
         )  # fmt: skip
     for table, rows in tables.items():
         _ROWS[GROUP_OF[table]].update(rows)
-    _FILES[path.name] = digest
+    _FILES[path.name] = _Loaded(path, digest)
+
+
+def _is_elsewhere(name: str, path: Path) -> bool:
+    """Return whether Python finds another file under this name: its folder may be on the path."""
+    found = PathFinder.find_spec(name)
+    return found is not None and (
+        found.origin is None or Path(found.origin).resolve() != path.resolve()
+    )
 
 
 def _run(path: Path) -> Any:
@@ -106,4 +124,9 @@ def rows(group: str) -> Mapping[str, Any]:
 
 def loaded() -> dict[str, str]:
     """Return the SHA-256 of each file that was loaded, by name."""
-    return dict(_FILES)
+    return {name: one.digest for name, one in _FILES.items()}
+
+
+def paths() -> tuple[Path, ...]:
+    """Return the files that were loaded, for processes that go on with our work."""
+    return tuple(one.path for one in _FILES.values())

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from clinicadl.config.base import Choice, setting
+from clinicadl.config.base import Choice, Table, from_table, setting
+from clinicadl.config.metrics import declared
 from clinicadl.config.names import nearest
-
-SELECTABLE: dict[str, tuple[str, ...]] = {
-    "classification": (
-        "loss", "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC",
-        "MK", "LR_plus", "LR_minus",
-    ),
-    "regression": ("loss", "R2_score", "MAE", "RMSE", "MSE"),
-    "reconstruction": ("loss", "MAE", "RMSE", "PSNR", "SSIM", "MSE"),
-}  # fmt: skip
-"""What can choose the best model of each task."""
 
 Distance = Literal[
     "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "KLDivLoss", "BCEWithLogitsLoss"
@@ -30,53 +22,74 @@ Evidence = Literal["VAEGaussianLoss", "VAEBernoulliLoss", "VAEContinuousBernoull
 Vote = Literal["balanced-accuracy", "accuracy", "mean", "hard"]
 
 
-class TaskSettings(Protocol):
-    """What the settings of every task say."""
-
-    @property
-    def name(self) -> str:
-        """Name of the task."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Columns of the table that are learnt."""
-        ...
-
-    @property
-    def selection_metrics(self) -> tuple[str, ...]:
-        """Validation metrics that each choose a best model."""
-        ...
-
-    def build(self, *inputs: Any) -> Any:
-        """Return the task."""
-        ...
-
-
-def _known(names: tuple[str, ...], *, task: str) -> tuple[str, ...]:
-    for name in names:
-        if name not in SELECTABLE[task]:
-            close = ", ".join(nearest(name, SELECTABLE[task]))
-            raise ValueError(f"'{name}' is not a metric of this task; the nearest are {close}")
-    return _once(names)
-
-
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("a name stands there twice")
     return names
 
 
-def _selection() -> Any:
-    return setting(
+class TaskSettings(Choice):
+    """One row of the table of tasks."""
+
+    kind: ClassVar[str]
+    """The task of ours whose networks fit, and whose metrics it has."""
+    metrics: ClassVar[tuple[str, ...]]
+    """Those that are always computed, in the order of the logs; the loss comes with them."""
+    default_network: ClassVar[str] = "Conv5_FC3"
+
+    extra_metrics: tuple[str, ...] = setting(
+        (), "Metrics of a plugin or of another package that are computed as well"
+    )
+    selection_metrics: tuple[str, ...] = setting(
         ("loss",), "Validation metrics that each choose a best model", short="sm", min_length=1
     )
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Columns of the table that are learnt."""
+        raise NotImplementedError
 
-class Classification(Choice):
-    """Which of several classes an image belongs to."""
+    @field_validator("extra_metrics")
+    @classmethod
+    def _are_declared(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name in ("loss", *cls.metrics):
+                raise ValueError(f"'{name}' is ours, and computed anyway")
+            if name not in declared(cls.kind):
+                raise PydanticCustomError(
+                    "unknown_name",
+                    "no plugin and no package declares '{name}' for {kind}; what a file of yours "
+                    "adds needs --plugin FILE",
+                    {"name": name, "kind": cls.kind},
+                )
+        return _once(names)
+
+    @field_validator("selection_metrics")
+    @classmethod
+    def _are_computed(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = ("loss", *cls.metrics, *info.data.get("extra_metrics", ()))
+        for name in names:
+            if name in known:
+                continue
+            if name in declared(cls.kind):
+                raise ValueError(f"'{name}' needs to be computed: name it in extra_metrics")
+            close = ", ".join(nearest(name, known))
+            raise ValueError(f"'{name}' is not a metric of this task; the nearest are {close}")
+        return _once(names)
+
+
+class Classification(TaskSettings):
+    """Learn which class an image is of.
+
+    Train a network to tell classes apart, from images or parts of images.
+    """
 
     builds: ClassVar[str] = "clinicadl.tasks.classification:classification"
+    kind: ClassVar[str] = "classification"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "BA", "accuracy", "F1_score", "sensitivity", "specificity", "PPV", "NPV", "MCC", "MK",
+        "LR_plus", "LR_minus",
+    )  # fmt: skip
 
     name: Literal["classification"] = "classification"
     label: str = setting("diagnosis", "Column of the table that holds the class")
@@ -86,9 +99,6 @@ class Classification(Choice):
     loss: Literal["CrossEntropyLoss", "MultiMarginLoss"] = setting(
         "CrossEntropyLoss", "Loss, mean over the samples", short="l"
     )
-    selection_metrics: Annotated[
-        tuple[str, ...], AfterValidator(partial(_known, task="classification"))
-    ] = _selection()
     selection_threshold: float = setting(
         0.0,
         "Least (balanced) accuracy, on validation, of a part that has a say about its image",
@@ -111,19 +121,21 @@ def _in_a_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-class Regression(Choice):
-    """One or several numbers that belong to an image."""
+class Regression(TaskSettings):
+    """Learn numbers, such as the age.
+
+    Train a network to tell numbers, such as the age, from images or parts of images.
+    """
 
     builds: ClassVar[str] = "clinicadl.tasks.regression:regression"
+    kind: ClassVar[str] = "regression"
+    metrics: ClassVar[tuple[str, ...]] = ("R2_score", "MAE", "RMSE", "MSE")
 
     name: Literal["regression"] = "regression"
     label: Annotated[tuple[str, ...], BeforeValidator(_in_a_list), AfterValidator(_once)] = setting(
         ("age",), "Columns of the table that hold the numbers", min_length=1
     )
     loss: Distance = setting("MSELoss", "Loss, mean over the samples", short="l")
-    selection_metrics: Annotated[
-        tuple[str, ...], AfterValidator(partial(_known, task="regression"))
-    ] = _selection()
     vote: Literal["mean", "inverse-mae"] = setting(
         "mean",
         "How the parts of an image decide: the mean of what they say, all alike (mean), or each "
@@ -136,10 +148,16 @@ class Regression(Choice):
         return self.label
 
 
-class Reconstruction(Choice):
-    """The image itself."""
+class Reconstruction(TaskSettings):
+    """Learn to give back what is seen.
+
+    Train a network to give back the images, or parts of images, that it gets.
+    """
 
     builds: ClassVar[str] = "clinicadl.tasks.reconstruction:reconstruction"
+    kind: ClassVar[str] = "reconstruction"
+    metrics: ClassVar[tuple[str, ...]] = ("MAE", "RMSE", "PSNR", "SSIM", "MSE")
+    default_network: ClassVar[str] = "AE_Conv5_FC3"
 
     name: Literal["reconstruction"] = "reconstruction"
     loss: Literal[Distance, Evidence] | None = setting(
@@ -161,9 +179,6 @@ class Reconstruction(Choice):
         "After training, write what was given back of the first three participants of train and "
         "validation as NIfTI, and as a picture",
     )
-    selection_metrics: Annotated[
-        tuple[str, ...], AfterValidator(partial(_known, task="reconstruction"))
-    ] = _selection()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -171,8 +186,21 @@ class Reconstruction(Choice):
         return ()
 
 
-TASKS: dict[str, type[Choice]] = {
+TASKS: dict[str, type[TaskSettings]] = {
     "classification": Classification,
     "regression": Regression,
     "reconstruction": Reconstruction,
 }
+
+TABLE: Table[TaskSettings] = from_table(
+    TASKS, "clinicadl.tasks", default="classification", kind=TaskSettings
+)
+"""Ours, and those of other packages and plugins."""
+
+
+def kind_of(given: Any) -> type[TaskSettings] | None:
+    """Return the row that a name, settings or a row mean; none where there is no such row."""
+    if isinstance(given, TaskSettings):
+        return type(given)
+    name = given.get("name", TABLE.default) if isinstance(given, Mapping) else given
+    return TABLE.all_rows().get(str(name))

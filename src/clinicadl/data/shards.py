@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from clinicadl import jobs
+from clinicadl.config import plugins
 from clinicadl.config.jobs import JobsConfig
 from clinicadl.config.prepare import Preparing
 from clinicadl.config.read import words
@@ -32,7 +33,8 @@ def commands(config: Preparing) -> list[list[str]]:
         for name in type(config).model_fields
         if isinstance(value := getattr(config, name), Path)
     }
-    program = [sys.executable, "-m", "clinicadl", config.command]
+    named = [word for path in plugins.paths() for word in ("--plugin", str(path))]
+    program = [sys.executable, "-m", "clinicadl", *named, config.command]
     positional = ("mode", *config.arguments)
     alone = config.model_copy(update={**paths, "jobs": JobsConfig(), "n_shards": None})
     return [

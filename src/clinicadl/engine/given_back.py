@@ -22,7 +22,7 @@ from clinicadl.layouts.caps import Session
 from clinicadl.layouts.maps import names
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, Task, part_column
-from clinicadl.tasks.reconstruction import given_back, likeness
+from clinicadl.tasks.reconstruction import ReconstructionTask, given_back
 from clinicadl.tasks.similarity import Pair
 from clinicadl.transforms.pipeline import output_affine
 
@@ -61,6 +61,8 @@ class GivenBack:
 
     Parameters
     ----------
+    task
+        Says how near two images are.
     stored
         The prepared images.
     samples
@@ -75,12 +77,14 @@ class GivenBack:
 
     def __init__(
         self,
+        task: ReconstructionTask,
         stored: Stored,
         samples: pd.DataFrame,
         transforms: TransformsConfig,
         folder: Path,
         keep: Keep,
     ) -> None:
+        self._task = task
         self._stored, self._samples, self._transforms = stored, samples, transforms
         self._folder, self._keep = folder, keep
         self._first: int | None = None
@@ -132,7 +136,7 @@ class GivenBack:
                 nifti.write(path, image[0].float().cpu().numpy(), affine=affine)
         if is_judged:
             ids = dict(zip((sessions.PARTICIPANT, sessions.SESSION), key, strict=True))
-            self._found[number] = {**ids, part_column(IMAGE): 0, **likeness(pair)}
+            self._found[number] = {**ids, part_column(IMAGE): 0, **self._task.likeness(pair)}
 
     def _is_of_the_first(self, participant: str) -> bool:
         if len(self._shown) < self._keep.first_nifti:
@@ -160,7 +164,9 @@ def watching(
     keep: Keep,
 ) -> GivenBack | None:
     """Return what watches the evaluation of a task, as `GivenBack` says; nothing if no image is."""
-    return None if task.n_outputs else GivenBack(stored, samples, transforms, folder, keep)
+    if not isinstance(task, ReconstructionTask):
+        return None
+    return GivenBack(task, stored, samples, transforms, folder, keep)
 
 
 N_SHOWN = 3
@@ -194,7 +200,7 @@ def check_keep(task: Task, keep: Keep, stored: Stored, table: pd.DataFrame) -> N
     InvalidDataError
         Nobody knows where an image lies.
     """
-    if (keep.tensors or keep.nifti) and task.n_outputs:
+    if (keep.tensors or keep.nifti) and not isinstance(task, ReconstructionTask):
         raise UsageError(
             "Only a reconstruction gives back images", where="--save_tensor, --save_nifti",
             fix="Leave them out",

@@ -406,7 +406,7 @@ def _network(record: Record, where: Path) -> nn.Module:
     """
     settings = record.config.network
     with _laid_at(where), torch.device("meta"):
-        check_task(settings, record.config.task.name)
+        check_task(settings, record.config.task.kind)
         task: Task = record.config.task.build(record.label_code)
         network: nn.Module = settings.build(record.input_shape, task.n_outputs)
     return network.eval()

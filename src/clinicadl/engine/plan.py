@@ -85,7 +85,7 @@ def plan(config: ExperimentConfig) -> Plan:
     UsageError
         The network cannot take these images, or there is no such device.
     """
-    check_task(config.network, config.task.name)
+    check_task(config.network, config.task.kind)
     data = config.data
     cohorts = cohort_tables.members(
         data.caps_directory, data.tsv_directory,
@@ -261,6 +261,23 @@ def _codes(
     return codes
 
 
+def _check_metrics(settings: TaskSettings, task: Task) -> None:
+    """Refuse a task of another package that does not compute what was asked of it.
+
+    Raises
+    ------
+    UsageError
+        A metric is missing.
+    """
+    wanted = (*settings.selection_metrics, *settings.extra_metrics)
+    missing = [name for name in wanted if name not in task.higher_is_better()]
+    if missing:
+        raise UsageError(
+            f"The task {settings.name} does not compute these metrics", found=listed(missing),
+            where="--selection_metrics, --extra_metrics", fix="Leave them out, or mend the task",
+        )  # fmt: skip
+
+
 def _check_targets(
     config: ExperimentConfig,
     task: Task,
@@ -276,6 +293,7 @@ def _check_targets(
     InvalidDataError
         A label is wrong.
     """
+    _check_metrics(config.task, task)
     if config.data.sampler != "random" and not task.labels:
         raise UsageError(
             f"A {config.task.name} has no label whose classes could be evened out",

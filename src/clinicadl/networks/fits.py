@@ -19,7 +19,7 @@ def check_fits(
     settings
         Those of the network.
     task_name
-        Classification, regression or reconstruction.
+        Classification, regression or reconstruction; of other tasks the one that they are like.
     input_shape
         Channels, then the size along each axis of space.
     n_domains
@@ -42,7 +42,7 @@ def check_task(settings: Architecture, task_name: str, *, n_domains: int = 1) ->
     settings
         Those of the network.
     task_name
-        Classification, regression or reconstruction.
+        Classification, regression or reconstruction; of other tasks the one that they are like.
     n_domains
         Kinds of images that are learnt from at once: two for domain adaptation.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from clinicadl.config.data import DEFAULT_DIAGNOSES
@@ -82,9 +83,11 @@ def read(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _refuse_one_month_twice(table: pd.DataFrame, path: Path) -> None:
-    months = [(who, month(session)) for who, session in sessions_of(table)]
-    again = pd.Series(months, dtype=object).duplicated(keep=False)
-    rows = [i for i, repeated in enumerate(again) if repeated and months[i][1] is not None]
+    # Few names of sessions stand in many rows: each is read once, and no object is made of a row.
+    month_of = {session: month(session) for session in table[SESSION].unique()}
+    months = table[SESSION].map(month_of)
+    again = pd.DataFrame({PARTICIPANT: table[PARTICIPANT], "month": months}).duplicated(keep=False)
+    rows = [int(i) for i in np.flatnonzero(again & months.notna())]
     if rows:
         raise InvalidDataError(
             f"{len(rows)} rows are the same month of a participant in two spellings",

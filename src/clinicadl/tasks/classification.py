@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from clinicadl.errors import InvalidDataError, listed
 from clinicadl.tables.sessions import PARTICIPANT
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks import vote
+from clinicadl.tasks.added_metrics import with_added
 from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, Target
 from clinicadl.tasks.losses import CLASSIFICATION as LOSSES
 from clinicadl.tasks.losses import Loss
-from clinicadl.tasks.metrics import CLASSIFICATION, by_class, means
+from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class ClassificationTask:
     """Parts whose balanced accuracy is below have no say about their image."""
     vote: Vote = "balanced-accuracy"
     """How the parts of an image decide."""
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: CLASSIFICATION)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ class ClassificationTask:
 
     def higher_is_better(self) -> dict[str, bool]:
         """Return of each name in `scores` whether the best model has the highest value."""
-        return {**{name: row.higher_is_better for name, row in CLASSIFICATION.items()}, LOSS: False}
+        return {**{name: row.higher_is_better for name, row in self.metrics.items()}, LOSS: False}
 
     def scores(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Return each metric and the loss of a set; of more than two classes the mean.
@@ -137,7 +140,8 @@ class ClassificationTask:
             A sample has no label.
         """
         counts = self._counts(predictions)
-        values = {name: float(value) for name, value in means(counts.sum(0)).items()}
+        found = means(counts.sum(0), self.metrics)
+        values = {name: float(value) for name, value in found.items()}
         return {**values, **table.mean_losses(predictions, self.loss_names)}
 
     def table(self, predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -161,7 +165,8 @@ class ClassificationTask:
             A sample has no label.
         """
         losses = table.mean_losses(predictions, self.loss_names)
-        found = table.metrics_table(self._counts(predictions), by_class, losses, seed=seed)
+        statistics = partial(by_class, metrics=self.metrics)
+        found = table.metrics_table(self._counts(predictions), statistics, losses, seed=seed)
         if self.n_outputs > 2:
             return found
         positive = "/".join(self._names(0))
@@ -233,6 +238,7 @@ def classification(settings: Classification, codes: Mapping[str, int]) -> Classi
         LOSSES[settings.loss],
         settings.selection_threshold,
         settings.vote,
+        with_added(CLASSIFICATION, settings.kind, settings.extra_metrics),
     )
 
 

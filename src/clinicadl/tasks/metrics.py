@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import fsum, inf
 from typing import Any, NamedTuple
 
@@ -176,13 +176,17 @@ RECONSTRUCTION: dict[str, ImageMetric] = {
 """In the order of the logs and tables, as the two tables above."""
 
 
-def by_class(confusion: Confusion) -> dict[str, Values]:
+def by_class(
+    confusion: Confusion, metrics: Mapping[str, Metric] = CLASSIFICATION
+) -> dict[str, Values]:
     """Return every metric of every class, under the names of the metrics tables.
 
     Parameters
     ----------
     confusion
         Shape (..., classes, classes).
+    metrics
+        Name -> row.
 
     Returns
     -------
@@ -195,7 +199,7 @@ def by_class(confusion: Confusion) -> dict[str, Values]:
     ['BA-0', 'BA-1', 'BA-2', 'accuracy', 'F1_score-0']
     """
     values: dict[str, Values] = {}
-    for name, metric in CLASSIFICATION.items():
+    for name, metric in metrics.items():
         if confusion.shape[-1] == 2 or not metric.of_each_class:
             values[name] = metric.function(confusion)
         else:
@@ -204,28 +208,34 @@ def by_class(confusion: Confusion) -> dict[str, Values]:
     return values
 
 
-def means(confusion: Confusion) -> dict[str, Values]:
+def means(
+    confusion: Confusion, metrics: Mapping[str, Metric] = CLASSIFICATION
+) -> dict[str, Values]:
     """Return every metric once: of the first of two classes, the mean over the classes if more.
 
     Parameters
     ----------
     confusion
         Shape (..., classes, classes).
+    metrics
+        Name -> row.
 
     Examples
     --------
     >>> list(means(np.eye(3)))[:3]
     ['BA', 'accuracy', 'F1_score']
     """
-    values = by_class(confusion)
-    for name in CLASSIFICATION:
+    values = by_class(confusion, metrics)
+    for name in metrics:
         if name not in values:
             nodes = range(confusion.shape[-1])
             values[name] = np.stack([values[f"{name}-{node}"] for node in nodes]).mean(0)
-    return {name: values[name] for name in CLASSIFICATION}
+    return {name: values[name] for name in metrics}
 
 
-def by_label(sums: Moments, labels: Sequence[str]) -> dict[str, Values]:
+def by_label(
+    sums: Moments, labels: Sequence[str], metrics: Mapping[str, Metric] = REGRESSION
+) -> dict[str, Values]:
     """Return every metric of every label, under the names of the metrics tables.
 
     Parameters
@@ -234,6 +244,8 @@ def by_label(sums: Moments, labels: Sequence[str]) -> dict[str, Values]:
         Shape (..., labels, 5).
     labels
         Names of the labels.
+    metrics
+        Name -> row.
 
     Returns
     -------
@@ -246,14 +258,14 @@ def by_label(sums: Moments, labels: Sequence[str]) -> dict[str, Values]:
     """
     return {
         name if len(labels) == 1 else f"{name}-{label}": metric.function(sums[..., i, :])
-        for name, metric in REGRESSION.items()
+        for name, metric in metrics.items()
         for i, label in enumerate(labels)
     }
 
 
-def label_means(sums: Moments) -> dict[str, Values]:
+def label_means(sums: Moments, metrics: Mapping[str, Metric] = REGRESSION) -> dict[str, Values]:
     """Return every metric once: the mean over the labels; ``sums`` has shape (..., labels, 5)."""
-    return {name: metric.function(sums).mean(-1) for name, metric in REGRESSION.items()}
+    return {name: metric.function(sums).mean(-1) for name, metric in metrics.items()}
 
 
 def one_versus_rest(confusion: Confusion, node: int) -> Confusion:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,10 @@ from clinicadl.config.task import Reconstruction
 from clinicadl.errors import UsageError, listed
 from clinicadl.networks.variational import Variational
 from clinicadl.tasks import metrics_table as table
+from clinicadl.tasks.added_metrics import with_added
 from clinicadl.tasks.base import LOSS, Target
 from clinicadl.tasks.losses import DISTANCES, EVIDENCE, Loss, Terms
-from clinicadl.tasks.metrics import RECONSTRUCTION
+from clinicadl.tasks.metrics import RECONSTRUCTION, ImageMetric
 from clinicadl.tasks.regression import warn_of_reading
 from clinicadl.tasks.similarity import Pair
 
@@ -36,6 +37,7 @@ class ReconstructionTask:
 
     loss_names: tuple[str, ...]
     compare: Losses
+    metrics: Mapping[str, ImageMetric] = field(default_factory=lambda: RECONSTRUCTION)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -72,12 +74,16 @@ class ReconstructionTask:
     def predictions(self, outputs: Any, images: Tensor, targets: Tensor) -> dict[str, NDArray[Any]]:
         """Return how near what was given back is to each sample, by each metric, shape (n,)."""
         pairs = zip(images, given_back(outputs), strict=True)
-        rows = [likeness(Pair(true, given)) for true, given in pairs]
-        return {name: np.array([row[name] for row in rows]) for name in RECONSTRUCTION}
+        rows = [self.likeness(Pair(true, given)) for true, given in pairs]
+        return {name: np.array([row[name] for row in rows]) for name in self.metrics}
+
+    def likeness(self, pair: Pair) -> dict[str, float]:
+        """Return each metric of an image and what was given back of it."""
+        return {name: row.function(pair) for name, row in self.metrics.items()}
 
     def higher_is_better(self) -> dict[str, bool]:
         """Return of each name in `scores` whether the best model has the highest value."""
-        rows = {name: row.higher_is_better for name, row in RECONSTRUCTION.items()}
+        rows = {name: row.higher_is_better for name, row in self.metrics.items()}
         return {**rows, **dict.fromkeys(self.loss_names, False)}
 
     def scores(self, predictions: pd.DataFrame) -> dict[str, float]:
@@ -88,7 +94,7 @@ class ReconstructionTask:
         predictions
             ``participant_id``, the metrics, the losses.
         """
-        means = _means(table.total(_sums(predictions)))
+        means = self._means(table.total(self._sums(predictions)))
         losses = table.mean_losses(predictions, self.loss_names)
         return {**{name: float(value) for name, value in means.items()}, **losses}
 
@@ -103,14 +109,23 @@ class ReconstructionTask:
             Seed of the resamples.
         """
         return table.metrics_table(
-            _sums(predictions),
-            _means,
+            self._sums(predictions),
+            self._means,
             table.mean_losses(predictions, self.loss_names),
             seed=seed,
         )
 
     def of_images(self, predictions: pd.DataFrame, part: str, *, basis: pd.DataFrame) -> None:
         """Return nothing: how near an image is does not follow from how near its parts are."""
+
+    def _sums(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the number of rows and the sums of the metrics of each participant."""
+        values = predictions[[*self.metrics]].to_numpy(dtype=np.float64)
+        return table.by_participant(predictions, np.insert(values, 0, 1.0, axis=1))
+
+    def _means(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the mean of each metric, from `_sums`, shape (..., 1 + metrics)."""
+        return {name: sums[..., 1 + i] / sums[..., 0] for i, name in enumerate(self.metrics)}
 
 
 def reconstruction(settings: Reconstruction, codes: object) -> ReconstructionTask:
@@ -123,10 +138,11 @@ def reconstruction(settings: Reconstruction, codes: object) -> ReconstructionTas
     codes
         Of no account: images have no nodes.
     """
+    metrics = with_added(RECONSTRUCTION, settings.kind, settings.extra_metrics)
     name = settings.loss or "MSELoss"
     if name in DISTANCES:
         warn_of_reading(name)
-        return ReconstructionTask((LOSS,), partial(_distance, loss=DISTANCES[name]))
+        return ReconstructionTask((LOSS,), partial(_distance, loss=DISTANCES[name]), metrics)
     names = (LOSS, RECONSTRUCTION_LOSS, DIVERGENCE_LOSS)
     kl_weight = Architecture.kl_weight if settings.kl_weight is None else settings.kl_weight
     return ReconstructionTask(
@@ -137,6 +153,7 @@ def reconstruction(settings: Reconstruction, codes: object) -> ReconstructionTas
             recons_weight=settings.recons_weight,
             kl_weight=kl_weight,
         ),
+        metrics,
     )
 
 
@@ -193,11 +210,6 @@ def given_back(outputs: Tensor | Variational) -> Tensor:
     return outputs if isinstance(outputs, Tensor) else outputs.reconstruction
 
 
-def likeness(pair: Pair) -> dict[str, float]:
-    """Return each metric of an image and what was given back of it."""
-    return {name: row.function(pair) for name, row in RECONSTRUCTION.items()}
-
-
 def _distance(outputs: Tensor, images: Tensor, *, loss: Loss) -> dict[str, Tensor]:
     return {LOSS: loss(outputs.float(), images)}
 
@@ -219,17 +231,6 @@ def _evidence(
         RECONSTRUCTION_LOSS: terms.reconstruction,
         DIVERGENCE_LOSS: terms.divergence,
     }
-
-
-def _sums(predictions: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the number of rows and the sums of the metrics of each participant."""
-    values = predictions[[*RECONSTRUCTION]].to_numpy(dtype=np.float64)
-    return table.by_participant(predictions, np.insert(values, 0, 1.0, axis=1))
-
-
-def _means(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the mean of each metric, from `_sums`, shape (..., 1 + metrics)."""
-    return {name: sums[..., 1 + i] / sums[..., 0] for i, name in enumerate(RECONSTRUCTION)}
 
 
 def _shown(shape: Sequence[int]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from math import isfinite, nan
@@ -19,9 +19,10 @@ from clinicadl.config.task import Regression
 from clinicadl.errors import InvalidDataError
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks import vote
+from clinicadl.tasks.added_metrics import with_added
 from clinicadl.tasks.base import LOSS, PREDICTED_LABEL, TRUE_LABEL, Target
 from clinicadl.tasks.losses import DISTANCES, READ_OTHERWISE, Loss
-from clinicadl.tasks.metrics import REGRESSION, by_label, label_means, moments
+from clinicadl.tasks.metrics import REGRESSION, Metric, by_label, label_means, moments
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class RegressionTask:
     loss: Loss
     weighs_parts: bool = False
     """Whether a part speaks for its image by 1 / MAE, and not like all others."""
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: REGRESSION)
 
     @property
     def n_outputs(self) -> int:
@@ -120,7 +122,7 @@ class RegressionTask:
 
     def higher_is_better(self) -> dict[str, bool]:
         """Return of each name in `scores` whether the best model has the highest value."""
-        return {**{name: row.higher_is_better for name, row in REGRESSION.items()}, LOSS: False}
+        return {**{name: row.higher_is_better for name, row in self.metrics.items()}, LOSS: False}
 
     def scores(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Return each metric and the loss of a set; of several labels the mean.
@@ -135,7 +137,7 @@ class RegressionTask:
         InvalidDataError
             A sample has no label.
         """
-        values = label_means(table.total(self._sums(predictions)))
+        values = label_means(table.total(self._sums(predictions)), self.metrics)
         losses = table.mean_losses(predictions, self.loss_names)
         return {**{name: float(value) for name, value in values.items()}, **losses}
 
@@ -160,7 +162,7 @@ class RegressionTask:
         """
         return table.metrics_table(
             self._sums(predictions),
-            partial(by_label, labels=self.labels),
+            partial(by_label, labels=self.labels, metrics=self.metrics),
             table.mean_losses(predictions, self.loss_names),
             seed=seed,
         )
@@ -205,7 +207,12 @@ def regression(settings: Regression, codes: object) -> RegressionTask:
         Of no account: numbers have no nodes.
     """
     warn_of_reading(settings.loss)
-    return RegressionTask(settings.label, DISTANCES[settings.loss], settings.vote == "inverse-mae")
+    return RegressionTask(
+        settings.label,
+        DISTANCES[settings.loss],
+        settings.vote == "inverse-mae",
+        with_added(REGRESSION, settings.kind, settings.extra_metrics),
+    )
 
 
 def warn_of_reading(loss: str) -> None:
