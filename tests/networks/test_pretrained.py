@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clinicadl.config.network import NETWORKS
-from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.errors import CannotResumeError, InvalidDataError, MissingInputError
 
 NAMES = ("resnet18", "resnet18_0.2")
 PARTS = {
@@ -138,3 +138,30 @@ def test_a_network_on_the_meta_device_is_checked_and_gets_nothing(published, tmp
         network = settings.build((3, 64, 64), 2)
     settings.start(network)
     assert all(weight.is_meta for weight in network.parameters())
+
+
+def test_the_file_is_recorded_and_a_resume_wants_the_same(published, prepared, config_of, tmp_path):
+    from clinicadl import PrepareConfig, prepare_data, resume, train
+    from clinicadl.layouts.files import sha256
+    from clinicadl.layouts.maps.folder import open_maps
+
+    weights = tmp_path / "resnet18.pth"
+    torch.save(published, weights)
+    suffix = {"name": "custom", "custom_suffix": "T1w.nii.gz"}
+    mode = {"name": "slice", "slice_direction": 2, "discarded_slices": (7, 8)}
+    prepare_data(
+        PrepareConfig(
+            caps_directory=prepared, preprocessing=suffix, mode=mode, extract_json="slices"
+        )
+    )
+    config = config_of(
+        prepared,
+        network={"name": "resnet18", "pretrained": weights},
+        data={"preprocessing_json": "slices"},
+        optimization={"epochs": 1},
+    )
+    train(config, tmp_path / "maps")
+    assert open_maps(tmp_path / "maps").record.tables[str(weights)] == sha256(weights)
+    torch.save({**published, "conv1.weight": published["conv1.weight"] + 1}, weights)
+    with pytest.raises(CannotResumeError, match=r"file changed.*resnet18\.pth"):
+        resume(tmp_path / "maps", splits=(1,))

@@ -40,6 +40,8 @@ class Architecture(Choice):
     """Number of channels that it needs; none: any."""
     smallest: ClassVar[int] = 1
     """Least size along each axis."""
+    multiple_of: ClassVar[int] = 1
+    """What each size is a multiple of."""
     kl_weight: ClassVar[float] = 1.0
     """Weight of the divergence in the loss of a variational network, where none is given."""
     n_domains: ClassVar[int] = 1

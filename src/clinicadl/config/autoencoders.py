@@ -162,6 +162,7 @@ class GeneratorUNet(Architecture):
     example: ClassVar[tuple[int, ...]] = (1, 64, 64, 64)
     reference: ClassVar[str] = f"{_RELEASE_1}; Isola et al. 2017, arXiv:1611.07004"
     smallest: ClassVar[int] = 32
+    multiple_of: ClassVar[int] = 32
 
     name: Literal["GeneratorUNet"] = "GeneratorUNet"
 

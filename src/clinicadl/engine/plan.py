@@ -68,7 +68,7 @@ class Plan:
     task: Task
     device: Device
     tables: Mapping[str, str]
-    """SHA-256 of each table that was read."""
+    """SHA-256 of each table that was read, and of the file of first weights if there is one."""
     parents: tuple[Parent, ...]
     verdict: Verdict
 
@@ -119,6 +119,7 @@ def plan(config: ExperimentConfig) -> Plan:
         cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
     )
     read += [data.caps_directory, data.tsv_directory] if data.multi_cohort else []
+    read += [value for _, value in config.network if isinstance(value, Path)]
     return Plan(
         config=config,
         extractions=extractions,

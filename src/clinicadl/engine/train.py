@@ -213,7 +213,7 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
     changed = [path for path, digest in record.tables.items() if planned.tables.get(path) != digest]
     if changed:
         raise CannotResumeError(
-            "A table changed since the training began", where=listed(changed),
+            "A file changed since the training began", where=listed(changed),
             fix="Put it back as it was, or train a new MAPS",
         )  # fmt: skip
     before, now = (

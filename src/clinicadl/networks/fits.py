@@ -77,7 +77,7 @@ def check_input(settings: Architecture, input_shape: tuple[int, ...]) -> None:
     Raises
     ------
     UsageError
-        The number of axes or of channels is another, or a size is too small.
+        The number of axes or of channels is another, or a size is too small or no multiple.
     """
     n_channels, *sizes = input_shape or (0,)
     if (
@@ -85,6 +85,7 @@ def check_input(settings: Architecture, input_shape: tuple[int, ...]) -> None:
         or n_channels < 1
         or settings.channels not in (None, n_channels)
         or min(sizes) < settings.smallest
+        or any(size % settings.multiple_of for size in sizes)
     ):
         raise UsageError(
             f"{settings.name} cannot take this input",
@@ -96,7 +97,8 @@ def check_input(settings: Architecture, input_shape: tuple[int, ...]) -> None:
 def _expected(settings: Architecture) -> str:
     channels = "channels" if settings.channels is None else f"{settings.channels} channels"
     forms = [f"{channels} x {_FORMS[n_axes]}" for n_axes in settings.axes]
-    return f"{' or '.join(forms)}, each size at least {settings.smallest}"
+    step = f" and a multiple of {settings.multiple_of}" if settings.multiple_of > 1 else ""
+    return f"{' or '.join(forms)}, each size at least {settings.smallest}{step}"
 
 
 def _domains(n: int) -> str:

@@ -173,6 +173,8 @@ def _n_parameters(settings: Architecture, input_shape: tuple[int, ...]) -> int:
 def _model(settings: Architecture, input_shape: tuple[int, ...], n_parameters: int | None) -> Model:
     channels = "any channels" if settings.channels is None else f"{settings.channels} channels"
     size = "any size" if settings.smallest == 1 else f"sizes of at least {settings.smallest}"
+    if settings.multiple_of > 1:
+        size = f"sizes that are multiples of {settings.multiple_of}"
     return Model(
         name=settings.name,
         tasks=settings.tasks,

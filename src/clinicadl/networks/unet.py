@@ -13,9 +13,6 @@ from clinicadl.config.autoencoders import UNet as UNetSettings
 from clinicadl.errors import UsageError
 from clinicadl.networks.fits import check_input
 
-GENERATOR_STEP = 32
-"""What the sizes that `GeneratorUNet` takes are multiples of."""
-
 
 class HalvingLayer(nn.Module):
     """A convolution of stride 2, instance normalisation and leaky ReLU."""
@@ -223,12 +220,10 @@ def generator_unet(
         A size is no multiple of 32, or all of them are 32.
     """
     check_input(settings, input_shape)
-    sizes = set(input_shape[1:])
-    if any(size % GENERATOR_STEP for size in sizes) or sizes == {GENERATOR_STEP}:
+    if set(input_shape[1:]) == {settings.smallest}:
         raise UsageError(
             f"{settings.name} cannot take this input", found=" x ".join(map(str, input_shape)),
-            fix=f"It takes channels x X x Y x Z, multiples of {GENERATOR_STEP}, one of them at "
-            f"least {2 * GENERATOR_STEP}; UNet takes any size",
+            fix=f"One size must be {2 * settings.smallest} or more; UNet takes any size",
         )  # fmt: skip
     return GeneratorUNet(input_shape[0])
 

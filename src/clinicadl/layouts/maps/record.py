@@ -59,7 +59,7 @@ class Record(Section):
     resolved: dict[str, Any]
     """What the machine decided: device, threads."""
     tables: dict[str, str]
-    """SHA-256 of each table that was read, by path."""
+    """SHA-256 of each table that was read, and of the file of first weights, by path."""
     parents: tuple[Parent, ...] = ()
     guard: tuple[dict[str, Any], ...] = ()
     """What the guard found before training."""
