@@ -87,3 +87,17 @@ def test_verbosity_decides_what_is_said(prepared, invoke, flag, is_said):
     code, _, said = invoke(flag, "tsvtools", "kfold", table, "--n_splits", "2")
     assert code == 0
     assert ("diagnosis" in said) == is_said
+
+
+@pytest.mark.parametrize("words", [["-q"], ["--quiet"], ["-v"], ["-vv"], ["--debug"]])
+def test_flags_of_every_command_may_stand_anywhere(words, monkeypatch):
+    said = []
+    monkeypatch.setattr(main.root, "callback", lambda **flags: said.append(flags))
+    for place in (0, 1, 2):
+        given = ["train", "schema"]
+        given[place:place] = words
+        with pytest.raises(SystemExit) as done:
+            main.run(given)
+        assert done.value.code == 0
+    assert said[0] == said[1] == said[2]
+    assert any(said[0].values())

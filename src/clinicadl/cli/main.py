@@ -15,6 +15,8 @@ from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.errors import INTERRUPTED, ClinicaDLError, UsageError
 
 PLUGIN = "--plugin"
+_ANYWHERE = ("-v", "-vv", "--verbose", "-q", "--quiet", "--debug")
+"""Flags of every command, wherever they stand."""
 
 COMMANDS = {
     "generate": Row("clinicadl.cli.generate:group", "Make a CAPS whose truth is known."),
@@ -85,6 +87,8 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
     collect_rarely()
     try:
         arguments = _without_plugins(arguments)
+        first = [word for word in arguments if word in _ANYWHERE]
+        arguments = [*first, *(word for word in arguments if word not in _ANYWHERE)]
         root.main(args=arguments, prog_name="clinicadl", standalone_mode=False)
         sys.exit(0)
     except click.exceptions.Exit as done:
