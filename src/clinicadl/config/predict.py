@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clinicadl.config.base import Section, setting
+from clinicadl.config.compute import Amp
 
 
 class PredictConfig(Section):
@@ -39,6 +40,7 @@ class PredictConfig(Section):
         None, "Processes that read samples ahead (default: 2 for a GPU, else 0)", short="np", ge=0
     )
     gpu: bool | None = setting(None, "Compute on a GPU (default: where there is one)")
+    amp: Amp = setting("no", "Compute in half precision what bears it: with bf16 or fp16 (GPU)")
     save_tensor: bool = setting(False, "Keep what a reconstruction gets and gives back as tensors")
     save_nifti: bool = setting(False, "Keep the same as NIfTI, parts put together to images")
     overwrite: bool = setting(False, "Define the group anew and replace its results", short="o")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from clinicadl.config.base import Choice, Table, from_table, setting
@@ -99,6 +105,16 @@ class Classification(TaskSettings):
     loss: Literal["CrossEntropyLoss", "MultiMarginLoss"] = setting(
         "CrossEntropyLoss", "Loss, mean over the samples", short="l"
     )
+    class_weights: Literal["none", "balanced"] = setting(
+        "none",
+        "Weights of the classes in the loss that is trained with: of balanced, in inverse "
+        "proportion to their number in train",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Share of the truth that is spread over all classes in the loss that is trained with",
+        ge=0, lt=1,
+    )  # fmt: skip
     selection_threshold: float = setting(
         0.0,
         "Least (balanced) accuracy, on validation, of a part that has a say about its image",
@@ -115,6 +131,12 @@ class Classification(TaskSettings):
     def labels(self) -> tuple[str, ...]:
         """The column that holds the class."""
         return (self.label,)
+
+    @model_validator(mode="after")
+    def _smooths_what_can_be(self) -> Classification:
+        if self.label_smoothing and self.loss != "CrossEntropyLoss":
+            raise ValueError("label_smoothing needs the loss CrossEntropyLoss")
+        return self
 
 
 def _in_a_list(value: Any) -> Any:

@@ -6,17 +6,20 @@ import ctypes
 import gc
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
+from clinicadl.config.compute import Amp
 from clinicadl.data.batches import Loader
 from clinicadl.data.dataset import PartDataset
 from clinicadl.errors import UsageError
 
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _OF_VOLUMES = 5
 """Axes of a batch of volumes, and of the weights of their convolutions; slices have one less."""
 
@@ -39,6 +42,8 @@ class Device:
     torch_device: torch.device
     channels_last: bool
     """Whether volumes are laid out channel by channel last: half the time on the CPU."""
+    amp: Amp = "no"
+    """Precision of what can be computed in half of it."""
 
     def put(self, images: Tensor) -> Tensor:
         """Return a batch on the device, laid out as the network wants it."""
@@ -55,6 +60,16 @@ class Device:
             return network
         # The stubs of ``to`` know the layouts of pictures, not those of volumes.
         return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which networks compute, in half precision where that was chosen."""
+        if self.amp == "no":
+            return nullcontext()
+        return torch.autocast(self.torch_device.type, dtype=_HALF[self.amp])
+
+    def scaler(self) -> GradScaler | None:
+        """Return what keeps the gradients of losses within half precision, where that is needed."""
+        return GradScaler(self.torch_device.type) if self.amp == "fp16" else None
 
     def loader(self, dataset: PartDataset, n_proc: int | None) -> Loader:
         """Return what reads a data set for the device, by as many processes as said.
@@ -76,22 +91,29 @@ class Device:
             "device_name": name,
             "threads": torch.get_num_threads(),
             "channels_last": self.channels_last,
+            "amp": self.amp,
         }
 
 
-def resolve(gpu: bool | None) -> Device:
+def resolve(gpu: bool | None, amp: Amp = "no") -> Device:
     """Return the device that is meant: a GPU where there is one, unless said otherwise.
 
     Raises
     ------
     UsageError
-        A GPU was asked for and there is none.
+        A GPU was asked for and there is none, or half precision without one: on the CPU torch's
+        convolutions of volumes in bfloat16 give gradients that are no numbers, now and then.
     """
     available = torch.cuda.is_available()
     if gpu and not available:
         raise UsageError("There is no GPU that torch can use", where="--gpu", fix="Use --no-gpu")
     on_gpu = available if gpu is None else gpu
-    return Device(torch.device("cuda" if on_gpu else "cpu"), channels_last=not on_gpu)
+    if amp != "no" and not on_gpu:
+        raise UsageError(
+            "Half precision needs a GPU", where="--amp", found=amp,
+            fix="Leave it out: on a CPU it is neither fast nor right",
+        )  # fmt: skip
+    return Device(torch.device("cuda" if on_gpu else "cpu"), channels_last=not on_gpu, amp=amp)
 
 
 @contextmanager

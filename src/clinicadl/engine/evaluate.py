@@ -75,7 +75,8 @@ def evaluate(
             for place, (number, network) in enumerate(networks.items()):
                 own = batch.share(place, len(networks))
                 images, targets = device.put(own.images), own.targets.to(device.torch_device)
-                outputs = network(images)
+                with device.autocast():
+                    outputs = network(images)
                 if watcher is not None:
                     watcher(own.rows, images, outputs)
                 there = Batch(images, targets, own.rows)

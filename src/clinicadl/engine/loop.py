@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
-from torch import Tensor
+from torch import nn
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data import order
 from clinicadl.data.batches import Batch, Loader
-from clinicadl.engine import select, state
+from clinicadl.engine import averages, select, state
 from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
 from clinicadl.engine.state import Learner, TrainState
-from clinicadl.errors import InvalidDataError
+from clinicadl.engine.updates import Place, add_gradients, change_weights
 from clinicadl.guard.check import Verdict
 from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
-from clinicadl.networks.transfer import train_mode
-from clinicadl.tasks.base import LOSS, Target, Task, part_column
+from clinicadl.tasks.base import Target, Task, part_column
 
 CHECKPOINT_SHARE = 0.01
 """Of the time of training, what may go into checkpoints."""
@@ -102,7 +99,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
     Raises
     ------
     InvalidDataError
-        A loss is not a number any more.
+        A loss or a gradient is not a number any more.
     """
     settings, now = training.config.optimization, dict(start)
     begun = time.perf_counter() - max(state.elapsed for state in now.values())
@@ -122,6 +119,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
                     rows[number].append(row)
                     history = (*now[number].history, *rows[number])
                     yield Evaluated(training.split, row, (), history, number)
+        _average(training, some, epoch)
         found = _rows(training, some, epoch, last, begun)
         improved: dict[int | None, tuple[str, ...]] = {}
         for number, row in found.items():
@@ -153,48 +151,23 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch, [*learners])
     steps = training.config.optimization.accumulation_steps
+    per_epoch = updates_per_epoch(training)
+    together: list[Batch] = []
     for number, batch in enumerate(training.loader(batches, epoch)):
-        # The last group of an epoch may be smaller: its mean is over what it holds.
-        in_group = min(steps, len(batches) - number // steps * steps)
+        # The last batches of an epoch may be fewer and smaller: their mean is over what they hold.
+        first = number // steps * steps
+        n_samples = sum(len(rows) for rows in batches[first : first + steps])
         is_update = (number + 1) % steps == 0 or number + 1 == len(batches)
-        for place, (network, learner) in enumerate(learners.items()):
-            train_mode(learner.network)
-            own = batch.share(place, len(learners))
-            _backward(training, network, learner, own, Place(epoch, number, in_group))
+        together.append(batch)
+        for i, (network, learner) in enumerate(learners.items()):
+            place = Place(network, epoch, number, number // steps, per_epoch)
+            own = [one.share(i, len(learners)) for one in together]
+            add_gradients(training, learner, own[-1], place, n_samples // len(learners))
             if is_update:
-                learner.optimizer.step()
-                learner.optimizer.zero_grad()
+                change_weights(training, learner, own, place)
+        if is_update:
+            together.clear()
         yield number, number // steps + 1 if is_update else 0
-
-
-class Place(NamedTuple):
-    """Where a batch stands."""
-
-    epoch: int
-    batch: int
-    in_group: int
-    """Batches that make one update together with this one."""
-
-
-def _backward(
-    training: Training, network: int | None, learner: Learner, batch: Batch, place: Place
-) -> None:
-    seed = training.config.reproducibility.seed
-    images = training.device.put(batch.images)
-    targets = batch.targets.to(training.device.torch_device)
-    with seeded(seed, training.purpose("network", network), place.epoch, place.batch):
-        outputs = learner.network(images)
-        loss: Tensor = training.task.losses(outputs, images, targets)[LOSS].mean()
-    if not math.isfinite(loss.item()):
-        who = "" if network is None else f", network {network}"
-        raise InvalidDataError(
-            "The loss is not a number any more",
-            where=f"split {training.split}{who}, epoch {place.epoch}, batch {place.batch}",
-            found=loss.item(),
-            fix="Lower --learning_rate; the last checkpoint is kept",
-        )
-    # Each backward pass adds to the gradients: dividing makes the update follow their mean.
-    (loss / place.in_group).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def in_order(
@@ -240,13 +213,37 @@ def n_batches(training: Training) -> int:
 def _rows(
     training: Training, learners: Learners, epoch: int, update: int, begun: float
 ) -> dict[int | None, Row]:
-    networks = {number: learner.network for number, learner in learners.items()}
+    networks = judged(training, learners, epoch)
     scores = [score(training, networks, part) for part in (training.train, training.validation)]
     elapsed = time.perf_counter() - begun
     return {
         number: Row(epoch, update, elapsed, *(found[number] for found in scores))
         for number in networks
     }
+
+
+def judged(training: Training, learners: Learners, epoch: int) -> dict[int | None, nn.Module]:
+    """Return what an epoch is judged by: the networks, or the averages of their weights."""
+    uses_average = averages.is_judged(training.config.optimization.averaging, epoch)
+    return {
+        number: learner.average if uses_average and learner.average is not None else learner.network
+        for number, learner in learners.items()
+    }
+
+
+def _average(training: Training, learners: Learners, epoch: int) -> None:
+    """Take the weights of an epoch into the means over epochs, whose normalizations count anew."""
+    settings, seed = training.config.optimization.averaging, training.config.reproducibility.seed
+    for number, learner in learners.items():
+        mean = learner.average
+        if mean is None or not averages.after_epoch(settings, mean, learner.network, epoch):
+            continue
+        if averages.counts(mean):
+            rows = training.rows(training.train, [number])
+            batches = order.in_batches(rows, training.config.optimization.batch_size)
+            images = (training.device.put(batch.images) for batch in training.loader(batches))
+            with seeded(seed, training.purpose("average", number), epoch):
+                averages.normalize_anew(mean, images)
 
 
 def score(
@@ -298,7 +295,7 @@ def _advance(
     targets = [names.weights(maps, split, metric, network) for metric in improved]
     if settings.save_all_models:
         targets.append(names.epoch_weights(maps, split, now.epoch, network))
-    tensors = learner.network.state_dict()
+    tensors = judged(training, {network: learner}, now.epoch)[network].state_dict()
     for path in targets:
         weights.write(path, tensors, facts, durable=False)
     return after, improved

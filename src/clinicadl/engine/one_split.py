@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from clinicadl.engine import loop, state, transfer
+from clinicadl.engine import averages, loop, state, transfer
 from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
 from clinicadl.engine.given_back import after_training, watching
@@ -55,7 +55,11 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
         histories={number: state.history for number, state in now.items()},
     )
     now = yield from loop.fit(training, learners, now)
-    networks = {number: learner.network for number, learner in learners.items()}
+    last = {number: state.epoch - 1 for number, state in now.items()}
+    networks = {
+        number: loop.judged(training, {number: learner}, last[number])[number]
+        for number, learner in learners.items()
+    }
     for metric in planned.config.task.selection_metrics:
         _conclude(planned, training, networks, now, metric)
     folder.finish(maps, one.number)
@@ -96,6 +100,7 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
     table = pd.concat([one.train, one.validation], ignore_index=True)
     stored, task = planned.stored, planned.task
     of_images = targets_of(task, table)
+    task = task.fitted(of_images[: len(one.train)])
     transforms, seed = planned.config.transforms, planned.config.reproducibility.seed
     is_multi = planned.config.multi_network
     dataset = stored.dataset(
@@ -128,7 +133,13 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     purpose = training.purpose("weights", number)
     network = planned.device.put_network(first_network(planned, purpose, training.split, number))
     learning = optimizer(settings, network)
-    learner = Learner(network, learning, scheduler(settings, learning))
+    learner = Learner(
+        network,
+        learning,
+        scheduler(settings, learning),
+        averages.first(settings.averaging, network),
+        planned.device.scaler(),
+    )
     checkpoint = names.checkpoint(training.maps, training.split, number)
     if checkpoint.exists():
         return learner, state.load(checkpoint, learner)

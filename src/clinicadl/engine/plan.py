@@ -92,7 +92,7 @@ def plan(config: ExperimentConfig) -> Plan:
         is_multi=data.multi_cohort, diagnoses=data.diagnoses,
     )  # fmt: skip
     extractions = _extractions(config, cohorts)
-    device = resolve(config.compute.gpu)
+    device = resolve(config.compute.gpu, config.compute.amp)
     tables = {one: _tables(config, one) for one in cohorts}
     planned = _planned(config, tables)
     everyone = pd.concat([table for one in planned for table in (one.train, one.validation)])
@@ -118,8 +118,6 @@ def plan(config: ExperimentConfig) -> Plan:
         edits=edits(read),
         cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
     )
-    read += [data.caps_directory, data.tsv_directory] if data.multi_cohort else []
-    read += [value for _, value in config.network if isinstance(value, Path)]
     return Plan(
         config=config,
         extractions=extractions,
@@ -130,10 +128,19 @@ def plan(config: ExperimentConfig) -> Plan:
         codes=codes,
         task=task,
         device=device,
-        tables={str(path): files.sha256(path) for path in dict.fromkeys(read)},
+        tables=_hashes(config, read),
         parents=ancestry.parents,
         verdict=verdict,
     )
+
+
+def _hashes(config: ExperimentConfig, tables: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of tables, of those of the cohorts, and of the file of first weights."""
+    data = config.data
+    of_cohorts = [data.caps_directory, data.tsv_directory] if data.multi_cohort else []
+    weights = [value for _, value in config.network if isinstance(value, Path)]
+    read = dict.fromkeys([*tables, *of_cohorts, *weights])
+    return {str(path): files.sha256(path) for path in read}
 
 
 def _tables(config: ExperimentConfig, cohort: Member) -> list[SplitTables]:

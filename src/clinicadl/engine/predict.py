@@ -136,7 +136,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
         models=models,
         stored=stored,
         task=task,
-        device=resolve(config.gpu),
+        device=resolve(config.gpu, config.amp),
         verdict=verdict,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -44,11 +45,18 @@ class Learner:
     network: nn.Module
     optimizer: Optimizer
     scheduler: ReduceLROnPlateau | None
+    average: nn.Module | None = None
+    """Of the weights, where one is judged in their place."""
+    scaler: GradScaler | None = None
+    """Of losses in half precision."""
 
 
 def save(path: Path, learner: Learner, state: TrainState) -> None:
     """Write a checkpoint, whole: one file with the tensors and, as JSON, everything else."""
     tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
+    if learner.average is not None:
+        of_average = learner.average.state_dict()
+        tensors |= {f"average/{name}": value for name, value in of_average.items()}
     of_optimizer = learner.optimizer.state_dict()
     scalars: dict[str, dict[str, Any]] = {}
     for number, values in of_optimizer["state"].items():
@@ -61,6 +69,7 @@ def save(path: Path, learner: Learner, state: TrainState) -> None:
         "state": asdict(state),
         "optimizer": {"groups": of_optimizer["param_groups"], "scalars": scalars},
         "scheduler": learner.scheduler.state_dict() if learner.scheduler else None,
+        "scaler": learner.scaler.state_dict() if learner.scaler else None,
     }
     weights.write(path, tensors, facts)
 
@@ -86,6 +95,10 @@ def load(path: Path, learner: Learner) -> TrainState:
     )
     if learner.scheduler is not None:
         learner.scheduler.load_state_dict(facts["scheduler"])
+    if learner.average is not None:
+        learner.average.load_state_dict(_below(tensors, "average/"))
+    if learner.scaler is not None:
+        learner.scaler.load_state_dict(facts["scaler"])
     return _state(facts["state"])
 
 

@@ -62,6 +62,17 @@ class Task(Protocol):
         """Return one loss a sample, shape (n,), and what it is made of; on their device."""
         ...
 
+    def fitted(self, targets: Sequence[Target]) -> Task:
+        """Return the task as the training of a split needs it, from the targets of its train."""
+        ...
+
+    def training_losses(self, outputs: Any, images: Tensor, targets: Tensor) -> Tensor:
+        """Return one loss a sample, shape (n,), whose mean is made small; no set is judged by it.
+
+        It differs from `LOSS` of `losses` where only the training weighs or changes something.
+        """
+        ...
+
     def predictions(self, outputs: Any, images: Tensor, targets: Tensor) -> dict[str, NDArray[Any]]:
         """Return the columns of a prediction table: truth, conclusion, and what it rests on."""
         ...

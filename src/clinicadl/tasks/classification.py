@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -48,6 +49,12 @@ class ClassificationTask:
     vote: Vote = "balanced-accuracy"
     """How the parts of an image decide."""
     metrics: Mapping[str, Metric] = field(default_factory=lambda: CLASSIFICATION)
+    is_balanced: bool = False
+    """Whether training weighs the classes by how rare they are."""
+    class_weights: tuple[float, ...] = ()
+    """Weights of the nodes in training, of a split; none: all alike."""
+    label_smoothing: float = 0.0
+    """Share of the truth that training spreads over all classes."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,6 +102,52 @@ class ClassificationTask:
             Nodes, shape (n,).
         """
         return {LOSS: self.loss(outputs.float(), targets)}
+
+    def fitted(self, targets: Sequence[Target]) -> ClassificationTask:
+        """Return the task with the weights of the classes in a split.
+
+        Of balanced ones n / (classes x number of the class), so that their mean over train is 1.
+
+        Parameters
+        ----------
+        targets
+            Nodes of train; every node is among them where weights are balanced.
+
+        Raises
+        ------
+        InvalidDataError
+            A class is absent from train: nothing would outweigh it.
+        """
+        if not self.is_balanced:
+            return self
+        counts = np.bincount(np.array(self.strata(targets)), minlength=self.n_outputs)
+        absent = ["/".join(self._names(int(node))) for node in np.flatnonzero(counts == 0)]
+        if absent:
+            raise InvalidDataError(
+                "A class without a session in train has no weight", where="--class_weights",
+                found=listed(absent), fix="Split again, stratified by the label",
+            )  # fmt: skip
+        weights = counts.sum() / (self.n_outputs * counts)
+        return replace(self, class_weights=tuple(float(weight) for weight in weights))
+
+    def training_losses(self, outputs: Tensor, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each sample times the weight of its class, its label smoothed.
+
+        Smoothed, the truth is 1 - s + s / C for the class and s / C for each other [1]_.
+
+        References
+        ----------
+        .. [1] C. Szegedy et al., Rethinking the inception architecture for computer vision, 2016.
+        """
+        if self.label_smoothing:
+            losses = F.cross_entropy(
+                outputs.float(), targets, reduction="none", label_smoothing=self.label_smoothing
+            )
+        else:
+            losses = self.loss(outputs.float(), targets)
+        if not self.class_weights:
+            return losses
+        return losses * torch.tensor(self.class_weights, device=targets.device)[targets]
 
     def predictions(
         self, outputs: Tensor, images: Tensor, targets: Tensor
@@ -239,6 +292,8 @@ def classification(settings: Classification, codes: Mapping[str, int]) -> Classi
         settings.selection_threshold,
         settings.vote,
         with_added(CLASSIFICATION, settings.kind, settings.extra_metrics),
+        is_balanced=settings.class_weights == "balanced",
+        label_smoothing=settings.label_smoothing,
     )
 
 

@@ -71,6 +71,14 @@ class ReconstructionTask:
         """
         return self.compare(outputs, images.float())
 
+    def fitted(self, targets: Sequence[Target]) -> ReconstructionTask:
+        """Return the task itself: it weighs nothing."""
+        return self
+
+    def training_losses(self, outputs: Any, images: Tensor, targets: Tensor) -> Tensor:
+        """Return what `losses` returns as the loss."""
+        return self.losses(outputs, images, targets)[LOSS]
+
     def predictions(self, outputs: Any, images: Tensor, targets: Tensor) -> dict[str, NDArray[Any]]:
         """Return how near what was given back is to each sample, by each metric, shape (n,)."""
         pairs = zip(images, given_back(outputs), strict=True)
@@ -207,7 +215,8 @@ def resolved(
 
 def given_back(outputs: Tensor | Variational) -> Tensor:
     """Return the images that a network gave back, shape (n, channel, ...)."""
-    return outputs if isinstance(outputs, Tensor) else outputs.reconstruction
+    given = outputs if isinstance(outputs, Tensor) else outputs.reconstruction
+    return given.float()
 
 
 def _distance(outputs: Tensor, images: Tensor, *, loss: Loss) -> dict[str, Tensor]:

@@ -95,6 +95,14 @@ class RegressionTask:
         """
         return {LOSS: self.loss(outputs.float(), targets.float().reshape(outputs.shape))}
 
+    def fitted(self, targets: Sequence[Target]) -> RegressionTask:
+        """Return the task itself: it weighs nothing."""
+        return self
+
+    def training_losses(self, outputs: Any, images: Tensor, targets: Tensor) -> Tensor:
+        """Return what `losses` returns as the loss."""
+        return self.losses(outputs, images, targets)[LOSS]
+
     def predictions(
         self, outputs: Tensor, images: Tensor, targets: Tensor
     ) -> dict[str, NDArray[Any]]:

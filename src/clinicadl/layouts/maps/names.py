@@ -73,6 +73,11 @@ def checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
     return unfinished(maps, number) / f"{_network(network)}checkpoint.safetensors"
 
 
+def diverged(maps: Path, number: int, network: int | None = None) -> Path:
+    """Return the file that keeps a network as it was when its loss was no number any more."""
+    return unfinished(maps, number) / f"{_network(network)}diverged.safetensors"
+
+
 def epoch_weights(maps: Path, number: int, epoch: int, network: int | None = None) -> Path:
     """Return the weights after one epoch, kept on request."""
     folder = split(maps, number) / "all_models"
