@@ -80,6 +80,9 @@ OTHERS = {
     ("Data", "valid_longitudinal"): (True, "data.valid_longitudinal", True),
     ("Data", "normalize"): (False, "transforms.normalize", False),
     ("Data", "sampler"): ("weighted", "data.sampler", "weighted"),
+    ("Computational", "amp"): (True, "compute.amp", "fp16"),
+    ("Reproducibility", "deterministic"): (True, "reproducibility.deterministic", True),
+    ("Reproducibility", "compensation"): ("time", "reproducibility.compensation", "time"),
     ("Data", "size_reduction"): (True, "transforms.size_reduction", True),
     ("Cross_validation", "n_splits"): (4, "validation.n_splits", 4),
     ("Optimization", "optimizer"): ("SGD", "optimization.optimizer", "SGD"),
@@ -261,7 +264,9 @@ def test_old_keys_mean_what_they_meant(tmp_path):
     assert (found.network.name, found.multi_network) == ("Conv4_FC3", True)
     assert (found.compute.n_proc, found.compute.gpu) == (3, False)
     assert not found.transforms.normalize
-    refused(tmp_path, {"Reproducibility": {"nondeterministic": False}}, "nondeterministic = False")
+    assert not found.reproducibility.deterministic
+    other = read(tmp_path, {"Reproducibility": {"nondeterministic": False}})
+    assert other.reproducibility.deterministic
     refused(tmp_path, {"Optimization": {"model": "Conv4_FC3"}}, "belongs to Model")
 
 
@@ -387,7 +392,7 @@ def test_a_record_of_another_task_gives_what_tasks_share(tmp_path):
     ("changes", "words"),
     [
         ({"epoch": 3}, ("key epoch", "epochs")),
-        ({"amp": True}, ("amp = True", "not supported yet")),
+        ({"profiler": True}, ("profiler = True", "not supported yet")),
         ({"batch_size": "x"}, ("maps.json, batch_size",)),
         ({"network_task": "segmentation"}, ("segmentation", "classification")),
     ],
@@ -399,9 +404,9 @@ def test_a_mistake_in_a_record_is_named(tmp_path, changes, words):
 
 
 def test_a_record_says_what_we_cannot_do(tmp_path):
-    file = record_of(tmp_path, amp=True, deterministic=True)
+    file = record_of(tmp_path, profiler=True, emissions_calculator=True)
     found = recorded(json.loads(file.read_text()), file)
-    assert found.unsupported == {"amp": True, "deterministic": True}
+    assert found.unsupported == {"profiler": True, "emissions_calculator": True}
 
 
 def test_our_own_json_is_read_too(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -10,9 +11,12 @@ import torch
 
 from clinicadl.config.mode import ImageMode
 from clinicadl.config.network import Conv5FC3
+from clinicadl.config.reproducibility import ReproducibilityConfig
 from clinicadl.data.dataset import PartDataset
 from clinicadl.data.parts import whole
+from clinicadl.engine import devices
 from clinicadl.engine.devices import Device, memory, resolve
+from clinicadl.errors import UsageError
 from clinicadl.networks.streams import seeded
 from clinicadl.transforms.intensity import without_nan
 
@@ -128,3 +132,35 @@ def test_a_gpu_is_used_where_there_is_one():
     assert resolve(None).torch_device.type == "cuda"
     with memory("fast", resolve(True)):
         assert resolve(True).put(torch.ones(1)).is_cuda
+
+
+def test_what_gives_other_bits_each_time_is_refused_only_where_asked():
+    images = torch.rand(1, 1, 4, 4, 4)
+    pooled, where = torch.nn.functional.max_pool3d(images, 2, return_indices=True)
+
+    def unpool():
+        # One of the operations that torch has no deterministic way for.
+        return torch.nn.functional.max_unpool3d(pooled, where, 2)
+
+    with devices.deterministic(ReproducibilityConfig(deterministic=True, compensation="time")):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+        with pytest.raises(RuntimeError, match="deterministic"):
+            unpool()
+    unpool()
+    with devices.deterministic(ReproducibilityConfig()):
+        unpool()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own
+def test_a_translated_network_keeps_the_names_and_the_meaning_of_its_weights(monkeypatch):
+    device = devices.resolve(False, compiles=True)
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    before = [*network.state_dict()]
+    images = torch.rand(2, 1, 5, 5, 5)
+    expected = network(images)
+    translated = device.put_network(network)
+    assert [*translated.state_dict()] == before
+    assert torch.allclose(translated(device.put(images)), expected, atol=1e-5)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
+    with pytest.raises(UsageError, match="no C.. compiler"):
+        devices.resolve(False, compiles=True)

@@ -20,6 +20,9 @@ class ComputeConfig(Section):
         "no",
         "Compute in half precision what bears it: with bf16, or with fp16 and scaled losses (GPU)",
     )
+    compile: bool = setting(
+        False, "Let torch translate the network into code of its own (needs a C++ compiler)"
+    )
     memory: Literal["fast", "lean"] = setting(
         "fast", "Keep freed memory for the next step, or give it back at the cost of speed (CPU)"
     )

@@ -48,8 +48,13 @@ SETTINGS: dict[str, dict[str, str]] = {
         "n_proc": "compute.n_proc",
         "batch_size": "optimization.batch_size",
         "evaluation_steps": "optimization.evaluation_steps",
+        "amp": "compute.amp",
     },
-    "Reproducibility": {"seed": "reproducibility.seed"},
+    "Reproducibility": {
+        "seed": "reproducibility.seed",
+        "deterministic": "reproducibility.deterministic",
+        "compensation": "reproducibility.compensation",
+    },
     "Transfer_learning": {
         "transfer_path": "transfer.transfer_path",
         "transfer_selection_metric": "transfer.transfer_selection_metric",
@@ -85,8 +90,8 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 NOT_YET: dict[str, dict[str, Any]] = {
     "Model": {"ssda_network": False},
-    "Computational": {"fully_sharded_data_parallel": False, "amp": False},
-    "Reproducibility": {"deterministic": False, "compensation": "memory", "track_exp": ""},
+    "Computational": {"fully_sharded_data_parallel": False},
+    "Reproducibility": {"track_exp": ""},
     "Data": {
         "caps_target": "", "tsv_target_lab": "", "tsv_target_unlab": "",
         "preprocessing_dict_target": "",
@@ -431,6 +436,8 @@ def _turned(said: _Said, values: _Values) -> Any:
         return value or None
     if key == "architecture":
         return None if value == "default" else value
+    if key == "amp":
+        return "fp16" if value is True else None if value is False else value
     if key == "gpu":
         # On was its default, also where nobody said so: ours takes a GPU where there is one.
         return None if value is True else value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,11 +17,15 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from clinicadl.config.compute import Amp
+from clinicadl.config.reproducibility import ReproducibilityConfig
 from clinicadl.data.batches import Loader
 from clinicadl.data.dataset import PartDataset
-from clinicadl.errors import UsageError
+from clinicadl.errors import UsageError, listed
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_COMPILERS = ("c++", "g++", "clang++", "cl")
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_WORKSPACES = {"memory": ":4096:8", "time": ":16:8"}
 _OF_VOLUMES = 5
 """Axes of a batch of volumes, and of the weights of their convolutions; slices have one less."""
 
@@ -44,6 +50,8 @@ class Device:
     """Whether volumes are laid out channel by channel last: half the time on the CPU."""
     amp: Amp = "no"
     """Precision of what can be computed in half of it."""
+    compiles: bool = False
+    """Whether networks are translated by ``torch.compile``."""
 
     def put(self, images: Tensor) -> Tensor:
         """Return a batch on the device, laid out as the network wants it."""
@@ -55,6 +63,9 @@ class Device:
     def put_network(self, network: nn.Module) -> nn.Module:
         """Return the network on the device, its weights laid out as its activations will be."""
         network = network.to(self.torch_device)
+        if self.compiles:
+            # In place: the names of the weights stay as they are.
+            network.compile()
         of_volumes = any(weight.ndim == _OF_VOLUMES for weight in network.parameters())
         if not (self.channels_last and of_volumes):
             return network
@@ -92,17 +103,19 @@ class Device:
             "threads": torch.get_num_threads(),
             "channels_last": self.channels_last,
             "amp": self.amp,
+            "compile": self.compiles,
         }
 
 
-def resolve(gpu: bool | None, amp: Amp = "no") -> Device:
+def resolve(gpu: bool | None, amp: Amp = "no", *, compiles: bool = False) -> Device:
     """Return the device that is meant: a GPU where there is one, unless said otherwise.
 
     Raises
     ------
     UsageError
         A GPU was asked for and there is none, or half precision without one: on the CPU torch's
-        convolutions of volumes in bfloat16 give gradients that are no numbers, now and then.
+        convolutions of volumes in bfloat16 give gradients that are no numbers, now and then. Or
+        networks should be translated, and there is no compiler.
     """
     available = torch.cuda.is_available()
     if gpu and not available:
@@ -113,7 +126,39 @@ def resolve(gpu: bool | None, amp: Amp = "no") -> Device:
             "Half precision needs a GPU", where="--amp", found=amp,
             fix="Leave it out: on a CPU it is neither fast nor right",
         )  # fmt: skip
-    return Device(torch.device("cuda" if on_gpu else "cpu"), channels_last=not on_gpu, amp=amp)
+    if compiles and not on_gpu and not any(map(shutil.which, _COMPILERS)):
+        raise UsageError(
+            "There is no C++ compiler", where="--compile", found=f"none of {listed(_COMPILERS)}",
+            fix="Install one, or leave it out",
+        )  # fmt: skip
+    return Device(
+        torch.device("cuda" if on_gpu else "cpu"),
+        channels_last=not on_gpu,
+        amp=amp,
+        compiles=compiles,
+    )
+
+
+@contextmanager
+def deterministic(settings: ReproducibilityConfig) -> Iterator[None]:
+    """Let torch refuse what gives other bits each time inside the block, if that was asked for.
+
+    Matrix products on a GPU then get a workspace of a fixed size: 8 buffers of 4 MB where memory is
+    spent, or of 16 kB where time is. It counts only if nothing was computed on the GPU before.
+    """
+    if not settings.deterministic:
+        yield
+        return
+    os.environ[_WORKSPACE] = _WORKSPACES[settings.compensation]
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 @contextmanager

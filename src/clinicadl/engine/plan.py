@@ -92,7 +92,7 @@ def plan(config: ExperimentConfig) -> Plan:
         is_multi=data.multi_cohort, diagnoses=data.diagnoses,
     )  # fmt: skip
     extractions = _extractions(config, cohorts)
-    device = resolve(config.compute.gpu, config.compute.amp)
+    device = resolve(config.compute.gpu, config.compute.amp, compiles=config.compute.compile)
     tables = {one: _tables(config, one) for one in cohorts}
     planned = _planned(config, tables)
     everyone = pd.concat([table for one in planned for table in (one.train, one.validation)])

@@ -12,7 +12,7 @@ import pandas as pd
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data.batches import readers_watched
-from clinicadl.engine.devices import memory
+from clinicadl.engine.devices import deterministic, memory
 from clinicadl.engine.events import Observer
 from clinicadl.engine.observers.tensorboard import TensorBoardLog
 from clinicadl.engine.observers.tsv import TsvLog
@@ -234,8 +234,13 @@ def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
     watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
-    setting = planned.config.compute.memory
-    with folder.held(maps), memory(setting, planned.device), readers_watched():
+    config = planned.config
+    with (
+        folder.held(maps),
+        memory(config.compute.memory, planned.device),
+        deterministic(config.reproducibility),
+        readers_watched(),
+    ):
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue
