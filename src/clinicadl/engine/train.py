@@ -8,12 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data.batches import readers_watched
+from clinicadl.engine import need
 from clinicadl.engine.devices import deterministic, memory
 from clinicadl.engine.events import Observer
+from clinicadl.engine.need import Need
 from clinicadl.engine.observers.tensorboard import TensorBoardLog
 from clinicadl.engine.observers.tsv import TsvLog
 from clinicadl.engine.one_split import layers, train_split
@@ -85,12 +88,23 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
         There is something at ``maps``, or nothing can be written there.
     LeakageError
         A split leaks.
+    UsageError
+        The training does not fit into the memory.
     """
     files.refuse_existing(maps)
     files.refuse_unwritable(maps)
     planned = plan(_absolute(config))
     announce(planned.verdict.enforce(None))
+    need.check(needed(planned), planned.config, planned.device)
     return planned
+
+
+def needed(planned: Plan) -> Need:
+    """Return the memory that a planned training needs."""
+    config, n_parts = planned.config, len(planned.stored.parts)
+    with torch.device("meta"):
+        network = config.network.build(planned.input_shape, planned.task.n_outputs)
+    return need.need(config, network, planned.input_shape, n_parts if config.multi_network else 1)
 
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
@@ -235,9 +249,10 @@ def _train_splits(
 ) -> None:
     watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
     config = planned.config
+    setting = need.check(needed(planned), config, planned.device)
     with (
         folder.held(maps),
-        memory(config.compute.memory, planned.device),
+        memory(setting, planned.device),
         deterministic(config.reproducibility),
         readers_watched(),
     ):

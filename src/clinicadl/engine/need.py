@@ -1,0 +1,147 @@
+"""How much memory a training needs, told before it begins."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.schedule import NoAveraging
+from clinicadl.engine.devices import Device
+from clinicadl.errors import UsageError
+
+BASE = 350 * 2**20
+"""Bytes of the program itself: Python, torch and its libraries."""
+_BYTES = 4
+_BATCHES = 4
+"""Batches that are on their way: read, put on the device, computed, let go."""
+_KEPT = 1.5
+"""What ``memory = fast`` takes more, for it keeps what was freed."""
+
+STATES = {
+    "Adadelta": 2, "Adagrad": 1, "Adam": 2, "AdamW": 2, "Adamax": 2, "ASGD": 1, "NAdam": 2,
+    "RAdam": 2, "RMSprop": 1, "SGD": 0,
+}  # fmt: skip
+"""Numbers that an optimizer keeps of each weight."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a training needs at its peak."""
+
+    weights: int
+    """With their gradients, what the optimizer keeps of them, and their average."""
+    activations: int
+    """What the forward pass of one batch leaves for the backward pass."""
+    batches: int
+
+    @property
+    def total(self) -> int:
+        """All together, and the program itself."""
+        return self.weights + self.activations + self.batches + BASE
+
+
+def need(config: ExperimentConfig, network: nn.Module, input_shape: Sequence[int], n: int) -> Need:
+    """Return what training needs.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    network
+        On torch's meta device, where a forward pass costs nothing.
+    input_shape
+        Of one sample, channel first.
+    n
+        Number of networks that are trained together; they compute one after the other.
+    """
+    settings = config.optimization
+    every = [*network.parameters(), *network.buffers()]
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
+    copies = 1 if isinstance(settings.averaging, NoAveraging) else 2
+    of_weights = _BYTES * (
+        copies * sum(one.numel() for one in every)
+        + (1 + STATES[settings.optimizer]) * sum(one.numel() for one in learning)
+    )
+    batch = _BYTES * settings.batch_size * prod(input_shape)
+    return Need(n * of_weights, _activations(network, settings.batch_size, input_shape),
+                _BATCHES * batch)  # fmt: skip
+
+
+def _activations(network: nn.Module, batch_size: int, input_shape: Sequence[int]) -> int:
+    """Return the bytes that the backward pass of a batch needs, and the largest gradient in it."""
+    weights = {one.untyped_storage()._cdata for one in network.parameters()}
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        # Held until the end, so that no storage has the name of another.
+        saved[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    images = torch.empty(batch_size, *input_shape, device="meta")
+    was_training = network.training
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = network.train()(images)
+    network.train(was_training)
+    del outputs
+    sizes = [one.untyped_storage().nbytes() for key, one in saved.items() if key not in weights]
+    return sum(sizes) + 2 * max(sizes, default=0)
+
+
+def available(device: Device) -> int | None:
+    """Return the bytes that are free where the network computes; None where nobody says."""
+    if device.torch_device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device.torch_device)[0])
+    if sys.platform != "linux":
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    free = [int(found[1]) * 1024] if found else []
+    limits = [Path("/sys/fs/cgroup") / f"memory.{name}" for name in ("max", "current")]
+    if all(path.is_file() for path in limits):
+        most, now = (path.read_text().strip() for path in limits)
+        free += [int(most) - int(now)] if most.isdigit() else []
+    return min(free, default=None)
+
+
+def check(needed: Need, config: ExperimentConfig, device: Device) -> str:
+    """Return the memory setting that fits; refuse a training that cannot fit.
+
+    Raises
+    ------
+    UsageError
+        There is not as much memory.
+    """
+    free = available(device)
+    if free is None:
+        return config.compute.memory
+    if needed.total > free:
+        spare = free - needed.weights - BASE
+        of_sample = (needed.activations + needed.batches) / config.optimization.batch_size
+        fitting = int(spare // of_sample)
+        raise UsageError(
+            "The training does not fit into the memory", where="--batch_size",
+            found=f"{in_gb(needed.total)} needed ({in_gb(needed.weights)} weights, "
+            f"{in_gb(needed.activations)} activations), {in_gb(free)} free",
+            fix=f"Give a --batch_size of {fitting} or less, with --accumulation_steps"
+            if fitting > 0 else "Take a smaller network, smaller samples, or another machine",
+        )  # fmt: skip
+    on_cpu = device.torch_device.type == "cpu"
+    return "lean" if on_cpu and _KEPT * needed.total > free else config.compute.memory
+
+
+def in_gb(n_bytes: int) -> str:
+    """Return a number of bytes in words.
+
+    Examples
+    --------
+    >>> in_gb(3_250_000_000)
+    '3.2 GB'
+    """
+    return f"{n_bytes / 1e9:.1f} GB"

@@ -1,0 +1,108 @@
+"""The memory that a training needs, told before it begins."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from clinicadl import read_experiment, train
+from clinicadl.engine import need
+from clinicadl.engine.devices import resolve
+from clinicadl.engine.optimizers import OPTIMIZERS
+from clinicadl.errors import UsageError
+
+DATA = {"caps_directory": ".", "preprocessing_json": "x", "tsv_directory": "."}
+
+
+def config(**sections):
+    return read_experiment({"data": DATA, **sections})
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_an_optimizer_keeps_of_a_weight(name):
+    weight = torch.zeros(1000, requires_grad=True)
+    optimizer = OPTIMIZERS[name]([weight], lr=0.1)
+    for _ in range(2):
+        weight.grad = torch.ones(1000)
+        optimizer.step()
+    (kept,) = optimizer.state_dict()["state"].values() or [{}]
+    numbers = sum(value.numel() for value in kept.values() if isinstance(value, torch.Tensor))
+    assert need.STATES[name] * 1000 <= numbers <= need.STATES[name] * 1000 + 10
+
+
+def test_all_optimizers_are_counted():
+    assert need.STATES.keys() == OPTIMIZERS.keys()
+
+
+def test_weights_and_batches_are_counted_by_hand():
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(24, 10))
+    found = need.need(config(optimization={"batch_size": 5}), network, (1, 2, 3, 4), 3)
+    # 250 numbers: weights, gradients, two moments; of three networks.
+    assert found.weights == 3 * 4 * 250 * 4
+    assert found.batches == 4 * 5 * 24 * 4
+    # The input of the linear layer is what its backward pass needs.
+    assert found.activations == 3 * 5 * 24 * 4
+    averaged = config(optimization={"optimizer": "SGD", "averaging": {"name": "ema"}})
+    assert need.need(averaged, network, (1, 2, 3, 4), 1).weights == 4 * 250 * 3
+    assert found.total == found.weights + found.activations + found.batches + need.BASE
+
+
+def test_activations_are_what_backward_needs_of_a_real_pass():
+    with torch.device("meta"):
+        network = nn.Sequential(
+            nn.Conv3d(1, 4, 3, padding=1), nn.BatchNorm3d(4), nn.ReLU(), nn.Flatten(),
+            nn.Linear(4 * 8**3, 2),
+        )  # fmt: skip
+    network.eval()
+    found = need.need(config(optimization={"batch_size": 2}), network, (1, 8, 8, 8), 1)
+    image, maps = 2 * 8**3 * 4, 2 * 4 * 8**3 * 4
+    # Input of the convolution, of the normalization, output of the ReLU (which the linear layer
+    # gets too), and the means and variances of the normalization, of the batch and running ones;
+    # then two gradients of maps.
+    assert found.activations == image + 2 * maps + 4 * 4 * 4 + 2 * maps
+    assert not network.training
+
+
+@pytest.fixture
+def needed():
+    return need.Need(weights=10**9, activations=8 * 10**9, batches=8 * 10**8)
+
+
+@pytest.mark.parametrize(
+    ("free", "setting", "words"),
+    [
+        (None, "fast", None),
+        (64 * 10**9, "fast", None),
+        (12 * 10**9, "lean", None),
+        (6 * 10**9, None, "batch_size of 4 or less"),
+        (10**9, None, "smaller network"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(monkeypatch, needed, free, setting, words):
+    monkeypatch.setattr(need, "available", lambda device: free)
+    given = config(optimization={"batch_size": 8})
+    if words is None:
+        assert need.check(needed, given, resolve(False)) == setting
+        return
+    with pytest.raises(UsageError, match=words):
+        need.check(needed, given, resolve(False))
+
+
+def test_a_chosen_lean_stays_lean(monkeypatch, needed):
+    monkeypatch.setattr(need, "available", lambda device: 10**12)
+    assert need.check(needed, config(compute={"memory": "lean"}), resolve(False)) == "lean"
+
+
+def test_a_training_that_cannot_fit_writes_nothing(prepared_once, config_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(need, "available", lambda device: need.BASE)
+    with pytest.raises(UsageError, match="does not fit"):
+        train(config_of(prepared_once), tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_the_free_memory_of_this_machine_is_told():
+    device = resolve(False)
+    free = need.available(device)
+    assert free is None or 0 < free < 2**50
