@@ -220,7 +220,7 @@ def test_an_option_changes_what_is_learnt_and_survives_a_kill(
     config = config_of(prepared_once, **OPTIONS[option])
     if option == "fp16":
         # What is refused outside of a GPU shows on a CPU that the state of the scaler is kept.
-        def on_cpu(gpu, amp):
+        def on_cpu(gpu, amp, *, compiles):
             return Device(torch.device("cpu"), channels_last=True, amp=amp)
 
         monkeypatch.setattr(plan, "resolve", on_cpu)

@@ -12,7 +12,7 @@ from torch import nn
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data import order
-from clinicadl.data.batches import Batch, Loader
+from clinicadl.data.batches import Loader
 from clinicadl.engine import averages, select, state
 from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, predictions
@@ -152,21 +152,17 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
     batches = in_order(training, epoch, [*learners])
     steps = training.config.optimization.accumulation_steps
     per_epoch = updates_per_epoch(training)
-    together: list[Batch] = []
     for number, batch in enumerate(training.loader(batches, epoch)):
         # The last batches of an epoch may be fewer and smaller: their mean is over what they hold.
         first = number // steps * steps
-        n_samples = sum(len(rows) for rows in batches[first : first + steps])
+        together = [row for rows in batches[first : first + steps] for row in rows]
         is_update = (number + 1) % steps == 0 or number + 1 == len(batches)
-        together.append(batch)
         for i, (network, learner) in enumerate(learners.items()):
             place = Place(network, epoch, number, number // steps, per_epoch)
-            own = [one.share(i, len(learners)) for one in together]
-            add_gradients(training, learner, own[-1], place, n_samples // len(learners))
+            rows = together[i :: len(learners)]
+            add_gradients(training, learner, batch.share(i, len(learners)), place, len(rows))
             if is_update:
-                change_weights(training, learner, own, place)
-        if is_update:
-            together.clear()
+                change_weights(training, learner, rows, place)
         yield number, number // steps + 1 if is_update else 0
 
 

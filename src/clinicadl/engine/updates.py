@@ -83,7 +83,7 @@ def add_gradients(
         loss: Tensor = training.task.training_losses(outputs, images, targets).mean()
     value = loss.item()
     if not math.isfinite(value):
-        _stop(training, learner, [batch], place, f"The loss is {value}")
+        _stop(training, learner, batch.rows, place, f"The loss is {value}")
     share = loss * (len(batch.rows) / n_together)
     if learner.scaler is not None:
         share = learner.scaler.scale(share)
@@ -91,9 +91,7 @@ def add_gradients(
     return value
 
 
-def change_weights(
-    training: Training, learner: Learner, batches: Sequence[Batch], place: Place
-) -> None:
+def change_weights(training: Training, learner: Learner, rows: Sequence[int], place: Place) -> None:
     """Change the weights by the gradients that were added up, and the average with them.
 
     Parameters
@@ -102,8 +100,8 @@ def change_weights(
         The split.
     learner
         The network that learns.
-    batches
-        What the gradients come from.
+    rows
+        Samples that the gradients come from, by their place in the table.
     place
         That of the last one.
 
@@ -122,7 +120,7 @@ def change_weights(
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     is_number = bool(torch.isfinite(norm))
     if not is_number and (scaler is None or scaler.get_scale() < _LEAST_SCALE):
-        _stop(training, learner, batches, place, "The gradient is no finite number")
+        _stop(training, learner, rows, place, "The gradient is no finite number")
     if settings.gradient_clipping is not None and is_number:
         clip_grads_with_norm_(weights, settings.gradient_clipping, norm)
     if scaler is None:
@@ -137,7 +135,7 @@ def change_weights(
 
 
 def _stop(
-    training: Training, learner: Learner, batches: Sequence[Batch], place: Place, what: str
+    training: Training, learner: Learner, rows: Sequence[int], place: Place, what: str
 ) -> NoReturn:
     """Keep the network as it is, and name the samples.
 
@@ -149,9 +147,8 @@ def _stop(
         Always.
     """
     path = names.diverged(training.maps, training.split, place.network)
-    rows = [row for batch in batches for row in batch.rows]
     state.save(path, learner, TrainState(place.epoch, False, Selection({}), Stopping()))
-    samples = training.table.iloc[rows]
+    samples = training.table.iloc[list(rows)]
     ids = samples[[sessions.PARTICIPANT, sessions.SESSION, training.part]].astype(str)
     who = "" if place.network is None else f", network {place.network}"
     raise InvalidDataError(
