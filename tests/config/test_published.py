@@ -85,6 +85,7 @@ OTHERS = {
     ("Reproducibility", "compensation"): ("time", "reproducibility.compensation", "time"),
     ("Data", "size_reduction"): (True, "transforms.size_reduction", True),
     ("Cross_validation", "n_splits"): (4, "validation.n_splits", 4),
+    ("Optimization", "profiler"): (True, "compute.profiler", True),
     ("Optimization", "optimizer"): ("SGD", "optimization.optimizer", "SGD"),
     ("Optimization", "epochs"): (3, "optimization.epochs", 3),
     ("Optimization", "learning_rate"): (0.01, "optimization.learning_rate", 0.01),
@@ -392,7 +393,7 @@ def test_a_record_of_another_task_gives_what_tasks_share(tmp_path):
     ("changes", "words"),
     [
         ({"epoch": 3}, ("key epoch", "epochs")),
-        ({"profiler": True}, ("profiler = True", "not supported yet")),
+        ({"ssda_network": True}, ("ssda_network = True", "not supported yet")),
         ({"batch_size": "x"}, ("maps.json, batch_size",)),
         ({"network_task": "segmentation"}, ("segmentation", "classification")),
     ],
@@ -404,9 +405,9 @@ def test_a_mistake_in_a_record_is_named(tmp_path, changes, words):
 
 
 def test_a_record_says_what_we_cannot_do(tmp_path):
-    file = record_of(tmp_path, profiler=True, emissions_calculator=True)
+    file = record_of(tmp_path, ssda_network=True, fully_sharded_data_parallel=True)
     found = recorded(json.loads(file.read_text()), file)
-    assert found.unsupported == {"profiler": True, "emissions_calculator": True}
+    assert found.unsupported == {"ssda_network": True, "fully_sharded_data_parallel": True}
 
 
 def test_our_own_json_is_read_too(tmp_path):

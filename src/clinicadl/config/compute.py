@@ -23,6 +23,9 @@ class ComputeConfig(Section):
     compile: bool = setting(
         False, "Let torch translate the network into code of its own (needs a C++ compiler)"
     )
+    profiler: bool = setting(
+        False, "Record where the time of the first 30 batches of each split goes"
+    )
     memory: Literal["fast", "lean"] = setting(
         "fast", "Keep freed memory for the next step, or give it back at the cost of speed (CPU)"
     )

@@ -82,6 +82,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "patience": "optimization.patience",
         "tolerance": "optimization.tolerance",
         "accumulation_steps": "optimization.accumulation_steps",
+        "profiler": "compute.profiler",
         "save_all_models": "optimization.save_all_models",
     },
     "Informations": {},
@@ -96,7 +97,6 @@ NOT_YET: dict[str, dict[str, Any]] = {
         "caps_target": "", "tsv_target_lab": "", "tsv_target_unlab": "",
         "preprocessing_dict_target": "",
     },
-    "Optimization": {"profiler": False},
     "Informations": {"emissions_calculator": False},
 }  # fmt: skip
 """Section -> key -> its default, of what we cannot do: another value cannot be honoured."""

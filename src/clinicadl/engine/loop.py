@@ -17,6 +17,7 @@ from clinicadl.engine import averages, select, state
 from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
+from clinicadl.engine.profile import Profile, loading, phase
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.engine.updates import Place, add_gradients, change_weights
 from clinicadl.guard.check import Verdict
@@ -57,6 +58,8 @@ class Training:
     """Images that the networks are fitted on, by their place in the table."""
     validation: range
     """Images that choose their best epoch."""
+    profile: Profile | None = None
+    """Records where the time of the first batches goes."""
 
     @property
     def part(self) -> str:
@@ -110,7 +113,10 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
         rows: dict[int | None, list[Row]] = {number: [] for number in due}
         last = updates_per_epoch(training)
         for batch, update in _epoch(training, some, epoch):
-            yield BatchDone(training.split, epoch, batch)
+            with phase(training.profile, "logging"):
+                yield BatchDone(training.split, epoch, batch)
+            if training.profile is not None:
+                training.profile.batch_done(epoch, batch)
             is_due = (
                 settings.evaluation_steps and update and update % settings.evaluation_steps == 0
             )
@@ -152,7 +158,8 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
     batches = in_order(training, epoch, [*learners])
     steps = training.config.optimization.accumulation_steps
     per_epoch = updates_per_epoch(training)
-    for number, batch in enumerate(training.loader(batches, epoch)):
+    loaded = loading(training.profile, training.loader(batches, epoch))
+    for number, batch in enumerate(loaded):
         # The last batches of an epoch may be fewer and smaller: their mean is over what they hold.
         first = number // steps * steps
         together = [row for rows in batches[first : first + steps] for row in rows]
@@ -162,7 +169,8 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
             rows = together[i :: len(learners)]
             add_gradients(training, learner, batch.share(i, len(learners)), place, len(rows))
             if is_update:
-                change_weights(training, learner, rows, place)
+                with phase(training.profile, "step"):
+                    change_weights(training, learner, rows, place)
         yield number, number // steps + 1 if is_update else 0
 
 

@@ -19,6 +19,7 @@ from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
 from clinicadl.engine.plan import Plan, SplitPlan
+from clinicadl.engine.profile import Profile
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.engine.targets import targets_of
@@ -54,7 +55,11 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
         updates_per_epoch=loop.updates_per_epoch(training),
         histories={number: state.history for number, state in now.items()},
     )
-    now = yield from loop.fit(training, learners, now)
+    try:
+        now = yield from loop.fit(training, learners, now)
+    finally:
+        if training.profile is not None:
+            training.profile.close()
     last = {number: state.epoch - 1 for number, state in now.items()}
     networks = {
         number: loop.judged(training, {number: learner}, last[number])[number]
@@ -124,7 +129,16 @@ def _training(planned: Plan, one: SplitPlan, maps: Path) -> Training:
         networks=tuple(range(n_parts)) if is_multi else (None,),
         train=range(len(one.train)),
         validation=range(len(one.train), len(table)),
+        profile=_profile(planned, one.number, maps),
     )
+
+
+def _profile(planned: Plan, split: int, maps: Path) -> Profile | None:
+    """Return what records the time of the first batches, if that was asked for."""
+    if not planned.config.compute.profiler:
+        return None
+    folder = names.profiler(maps, split, datetime.now().strftime("%H:%M:%S"))
+    return Profile(folder, on_gpu=planned.device.torch_device.type == "cuda")
 
 
 def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learner, TrainState]:

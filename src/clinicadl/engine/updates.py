@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from clinicadl.data.batches import Batch
 from clinicadl.engine import averages, state
+from clinicadl.engine.profile import phase
 from clinicadl.engine.rates import rate
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
@@ -75,19 +76,22 @@ def add_gradients(
     """
     seed = training.config.reproducibility.seed
     train_mode(learner.network)
-    images = training.device.put(batch.images)
-    targets = batch.targets.to(training.device.torch_device)
+    with phase(training.profile, "transfer"):
+        images = training.device.put(batch.images)
+        targets = batch.targets.to(training.device.torch_device)
     purpose = training.purpose("network", place.network)
-    with seeded(seed, purpose, place.epoch, place.batch), training.device.autocast():
+    draws = seeded(seed, purpose, place.epoch, place.batch)
+    with phase(training.profile, "forward"), draws, training.device.autocast():
         outputs = learner.network(images)
         loss: Tensor = training.task.training_losses(outputs, images, targets).mean()
-    value = loss.item()
+        value = loss.item()
     if not math.isfinite(value):
         _stop(training, learner, batch.rows, place, f"The loss is {value}")
-    share = loss * (len(batch.rows) / n_together)
-    if learner.scaler is not None:
-        share = learner.scaler.scale(share)
-    share.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    with phase(training.profile, "backward"):
+        share = loss * (len(batch.rows) / n_together)
+        if learner.scaler is not None:
+            share = learner.scaler.scale(share)
+        share.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return value
 
 

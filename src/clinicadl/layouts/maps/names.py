@@ -84,6 +84,11 @@ def epoch_weights(maps: Path, number: int, epoch: int, network: int | None = Non
     return folder / f"{_network(network)}model_epoch_{epoch}.safetensors"
 
 
+def profiler(maps: Path, number: int, when: str) -> Path:
+    """Return the folder of what was recorded of the time of a split, begun at HH:MM:SS."""
+    return maps / "profiler" / f"clinicadl_{when}" / f"split-{number}"
+
+
 def logs(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the folder of the training logs of a network of a split."""
     folder = split(maps, number) / "training_logs"
