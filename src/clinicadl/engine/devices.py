@@ -20,6 +20,7 @@ from clinicadl.config.compute import Amp
 from clinicadl.config.reproducibility import ReproducibilityConfig
 from clinicadl.data.batches import Loader
 from clinicadl.data.dataset import PartDataset
+from clinicadl.engine.ranks import ALONE, Ranks, join
 from clinicadl.errors import UsageError, listed
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,6 +53,8 @@ class Device:
     """Precision of what can be computed in half of it."""
     compiles: bool = False
     """Whether networks are translated by ``torch.compile``."""
+    ranks: Ranks = ALONE
+    """The processes that train together."""
 
     def put(self, images: Tensor) -> Tensor:
         """Return a batch on the device, laid out as the network wants it."""
@@ -104,6 +107,7 @@ class Device:
             "channels_last": self.channels_last,
             "amp": self.amp,
             "compile": self.compiles,
+            "processes": self.ranks.world,
         }
 
 
@@ -136,6 +140,7 @@ def resolve(gpu: bool | None, amp: Amp = "no", *, compiles: bool = False) -> Dev
         channels_last=not on_gpu,
         amp=amp,
         compiles=compiles,
+        ranks=join(),
     )
 
 

@@ -83,7 +83,7 @@ def evaluate(
                 found[number].append(_said(task, there, outputs, labelled=labelled))
     for number, network in networks.items():
         network.train(were_training[number])
-    return {number: _together(some) for number, some in found.items()}
+    return {number: joined(some) for number, some in found.items()}
 
 
 def _said(task: Task, batch: Batch, outputs: Any, *, labelled: bool) -> Said:
@@ -99,7 +99,8 @@ def _said(task: Task, batch: Batch, outputs: Any, *, labelled: bool) -> Said:
     return Said(columns, batch.rows)
 
 
-def _together(some: Sequence[Said]) -> Said:
+def joined(some: Sequence[Said]) -> Said:
+    """Return what was said of several batches as one."""
     columns = {
         name: np.concatenate([one.columns[name] for one in some]) for name in some[0].columns
     }
@@ -122,7 +123,7 @@ def predictions(said: Mapping[int | None, Said], table: pd.DataFrame, part: str)
     -------
     The identifiers, the part, the task's columns and its losses.
     """
-    everything = _together([*said.values()])
+    everything = joined([*said.values()])
     order = np.argsort(everything.rows, kind="stable")
     rows = np.asarray(everything.rows)[order]
     ids = table.iloc[rows][[sessions.PARTICIPANT, sessions.SESSION, part]].reset_index(drop=True)

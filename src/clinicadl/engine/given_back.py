@@ -155,6 +155,11 @@ class GivenBack:
         return str(one[sessions.PARTICIPANT]), str(one[sessions.SESSION])
 
 
+def gives_back(task: Task) -> bool:
+    """Return whether the networks of a task give back images."""
+    return isinstance(task, ReconstructionTask)
+
+
 def watching(
     task: Task,
     stored: Stored,

@@ -15,7 +15,7 @@ from clinicadl.data import order
 from clinicadl.data.batches import Loader
 from clinicadl.engine import averages, select, state
 from clinicadl.engine.devices import Device
-from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, predictions
+from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, joined, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
 from clinicadl.engine.profile import Profile, loading, phase
 from clinicadl.engine.state import Learner, TrainState
@@ -156,38 +156,57 @@ def _due(training: Training, now: States) -> list[int | None]:
 def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[int, int]]:
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch, [*learners])
+    ranks, n_networks = training.device.ranks, len(learners)
+    own = [_own(training, rows, n_networks) for rows in batches]
     steps = training.config.optimization.accumulation_steps
     per_epoch = updates_per_epoch(training)
-    loaded = loading(training.profile, training.loader(batches, epoch))
-    for number, batch in enumerate(loaded):
+    # Of the last batch some processes may have nothing.
+    loaded = loading(training.profile, training.loader([rows for rows in own if rows], epoch))
+    for number, rows in enumerate(own):
+        batch = next(loaded) if rows else None
         # The last batches of an epoch may be fewer and smaller: their mean is over what they hold.
         first = number // steps * steps
-        together = [row for rows in batches[first : first + steps] for row in rows]
+        together = [row for some in batches[first : first + steps] for row in some]
         is_update = (number + 1) % steps == 0 or number + 1 == len(batches)
         for i, (network, learner) in enumerate(learners.items()):
             place = Place(network, epoch, number, number // steps, per_epoch)
-            rows = together[i :: len(learners)]
-            add_gradients(training, learner, batch.share(i, len(learners)), place, len(rows))
+            of_network = together[i::n_networks]
+            if batch is not None:
+                share = batch.share(i, n_networks)
+                add_gradients(training, learner, share, place, len(of_network))
             if is_update:
                 with phase(training.profile, "step"):
-                    change_weights(training, learner, rows, place)
+                    ranks.add_gradients(learner.network.parameters())
+                    change_weights(training, learner, of_network, place)
         yield number, number // steps + 1 if is_update else 0
+    for learner in learners.values():
+        ranks.even_out(learner.network.buffers())
+
+
+def _own(training: Training, rows: Sequence[int], n_networks: int) -> list[int]:
+    """Return what this process takes of a batch, whose samples of an image stay together."""
+    images = [rows[i : i + n_networks] for i in range(0, len(rows), n_networks)]
+    return [row for image in training.device.ranks.share(images) for row in image]
 
 
 def in_order(
     training: Training, epoch: int, networks: Sequence[int | None] = (None,)
 ) -> list[list[int]]:
-    """Return the rows of each batch of an epoch.
+    """Return the rows of each batch of an epoch, those of all processes.
 
     Where one network sees all parts, these come in one order of their own; where each has its
     network, images do, with all parts of an image in one batch.
     """
-    config = training.config
     is_one = None in networks
     chosen = training.rows(training.train, (None,)) if is_one else [*training.train]
     drawn = _drawn(training, chosen, epoch, one_a_part=is_one)
-    batches = order.in_batches(drawn, config.optimization.batch_size)
+    batches = order.in_batches(drawn, batch_size(training))
     return batches if is_one else [training.rows(images, networks) for images in batches]
+
+
+def batch_size(training: Training) -> int:
+    """Return the samples that pass the network together, in all processes."""
+    return training.config.optimization.batch_size * training.device.ranks.world
 
 
 def _drawn(training: Training, chosen: Sequence[int], epoch: int, *, one_a_part: bool) -> list[int]:
@@ -211,7 +230,7 @@ def updates_per_epoch(training: Training) -> int:
 def n_batches(training: Training) -> int:
     """Return the number of batches of an epoch."""
     per = len(training.part_names) if training.networks == (None,) else 1
-    return -(-len(training.train) * per // training.config.optimization.batch_size)
+    return -(-len(training.train) * per // batch_size(training))
 
 
 def _rows(
@@ -262,14 +281,30 @@ def score(
 
 
 def says(
-    training: Training, networks: Networks, images: range, *, watcher: Watcher | None = None
+    training: Training,
+    networks: Networks,
+    images: range,
+    *,
+    watcher: Watcher | None = None,
+    in_turn: bool = False,
 ) -> dict[int | None, Said]:
-    """Return what the networks say of some images, in evaluation mode; the watcher is shown it."""
+    """Return what the networks say of some images, in evaluation mode; the watcher is shown it.
+
+    Every process looks at its share of the batches, and all get to know all. ``in_turn`` the first
+    process looks at all of them, one after the other: a watcher has to see the parts of an image.
+    """
+    ranks, device = training.device.ranks, training.device
     rows = training.rows(images, networks)
     per = 1 if None in networks else len(networks)
     batches = order.in_batches(rows, training.config.optimization.batch_size * per)
-    loaded = training.loader(batches)
-    return evaluate(networks, training.task, loaded, training.device, watcher=watcher)
+    own = ranks.share(batches) if not in_turn else batches if ranks.is_first else []
+    said = (
+        evaluate(networks, training.task, training.loader(own), device, watcher=watcher)
+        if own
+        else {}
+    )
+    found = [one for one in ranks.gathered(said) if one]
+    return {number: joined([one[number] for one in found]) for number in networks}
 
 
 def _advance(
@@ -300,12 +335,14 @@ def _advance(
     if settings.save_all_models:
         targets.append(names.epoch_weights(maps, split, now.epoch, network))
     tensors = judged(training, {network: learner}, now.epoch)[network].state_dict()
-    for path in targets:
+    for path in targets if training.device.ranks.is_first else ():
         weights.write(path, tensors, facts, durable=False)
     return after, improved
 
 
 def _save(training: Training, network: int | None, learner: Learner, now: TrainState) -> None:
+    if not training.device.ranks.is_first:
+        return
     # What the checkpoint refers to must be on the disk before it.
     for metric in now.selection.best:
         flush(names.weights(training.maps, training.split, metric, network))

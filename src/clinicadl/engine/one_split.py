@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import nn
 from clinicadl.engine import averages, loop, state, transfer
 from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
-from clinicadl.engine.given_back import after_training, watching
+from clinicadl.engine.given_back import after_training, gives_back, watching
 from clinicadl.engine.levels import levels
 from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
@@ -65,9 +66,12 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
         number: loop.judged(training, {number: learner}, last[number])[number]
         for number, learner in learners.items()
     }
+    ranks = planned.device.ranks
     for metric in planned.config.task.selection_metrics:
         _conclude(planned, training, networks, now, metric)
-    folder.finish(maps, one.number)
+    if ranks.is_first:
+        folder.finish(maps, one.number)
+    ranks.wait()
     stopped = all(state.stopped for state in now.values())
     yield SplitEnded(one.number, "early stopping" if stopped else "last epoch")
 
@@ -157,7 +161,8 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     checkpoint = names.checkpoint(training.maps, training.split, number)
     if checkpoint.exists():
         return learner, state.load(checkpoint, learner)
-    folder.begin(training.maps, training.split)
+    if planned.device.ranks.is_first:
+        folder.begin(training.maps, training.split)
     better = training.task.higher_is_better()
     directions = {name: better[name] for name in planned.config.task.selection_metrics}
     return learner, TrainState(0, False, Selection(directions), Stopping())
@@ -182,15 +187,22 @@ def _conclude(
                 "network": training.config.network.model_dump(mode="json"),
                 "epoch": now[number].epoch - 1,
             }
-            weights.write(path, network.state_dict(), facts)
+            if planned.device.ranks.is_first:
+                weights.write(path, network.state_dict(), facts)
+        planned.device.ranks.wait()
         network.load_state_dict(weights.read(path).state)
     for name, images in ((names.TRAIN, training.train), (names.VALIDATION, training.validation)):
-        with folder.new_results(training.maps, training.split, metric, name) as target:
+        with _new_results(planned, training, metric, name) as target:
+            if target is None:
+                loop.says(training, networks, images, in_turn=gives_back(training.task))
+                continue
             watcher = watching(
                 training.task, planned.stored, training.table, planned.config.transforms, target,
                 after_training(planned.config.task),
             )  # fmt: skip
-            said = loop.says(training, networks, images, watcher=watcher)
+            said = loop.says(
+                training, networks, images, watcher=watcher, in_turn=gives_back(training.task)
+            )
             found = predictions(said, training.table, training.part)
             results = Results(
                 levels=levels(
@@ -207,6 +219,15 @@ def _conclude(
                 ),
             )
             folder.write_results(target, name, results)
+
+
+def _new_results(
+    planned: Plan, training: Training, metric: str, name: str
+) -> AbstractContextManager[Path | None]:
+    """Give a folder for results to the process that writes them, and nothing to the others."""
+    if planned.device.ranks.is_first:
+        return folder.new_results(training.maps, training.split, metric, name)
+    return nullcontext()
 
 
 def describe(group: str, table: pd.DataFrame, caps_of: Mapping[str, Path]) -> str:

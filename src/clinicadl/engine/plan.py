@@ -16,6 +16,7 @@ from clinicadl.config.task import Classification, Reconstruction, TaskSettings
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.given_back import after_training, check_keep
+from clinicadl.engine.ranks import join
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, UsageError, listed
@@ -382,9 +383,10 @@ def _check_network(
     transfer.check(config, network, n_parts)
     freeze(network, config.transfer.nb_unfrozen_layer)
     batch_size, per = config.optimization.batch_size, 1 if config.multi_network else n_parts
-    lonely = [
-        one.number for one in planned if len(one.train) * per % batch_size == 1 or batch_size == 1
-    ]
+    # Of the rest of an epoch, some of the processes that train together may get one sample.
+    world = join().world
+    rests = {one.number: len(one.train) * per % (batch_size * world) for one in planned}
+    lonely = [split for split, rest in rests.items() if 0 < rest < 2 * world or batch_size == 1]
     try:
         network.train()(alone)
     except ValueError as error:

@@ -105,6 +105,12 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     OutputError
         The results exist already.
     """
+    device = resolve(config.gpu, config.amp)
+    if device.ranks.world > 1:
+        raise UsageError(
+            "A prediction is made by one process", found=f"{device.ranks.world} processes",
+            fix="Start it without torchrun or srun",
+        )  # fmt: skip
     opened = folder.open_maps(maps)
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
@@ -136,7 +142,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
         models=models,
         stored=stored,
         task=task,
-        device=resolve(config.gpu, config.amp),
+        device=device,
         verdict=verdict,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -63,7 +64,18 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
 
 def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
     """Train as planned by `ready`, and write everything into the new MAPS; else as `train`."""
-    created = folder.create(
+    ranks = planned.device.ranks
+    # All have seen that there is nothing yet.
+    ranks.wait()
+    if ranks.is_first:
+        _create(planned, maps)
+    ranks.wait()
+    _train_splits(planned, maps, planned.config.validation.chosen(), observers)
+    return folder.open_maps(maps)
+
+
+def _create(planned: Plan, maps: Path) -> None:
+    folder.create(
         maps,
         _record(planned),
         seen=everybody_seen(planned),
@@ -75,8 +87,6 @@ def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Map
         ),
         layers=layers(planned),
     )
-    _train_splits(planned, maps, planned.config.validation.chosen(), observers)
-    return created
 
 
 def ready(config: ExperimentConfig, maps: Path) -> Plan:
@@ -248,10 +258,10 @@ def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
     watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
-    config = planned.config
+    config, is_first = planned.config, planned.device.ranks.is_first
     setting = need.check(needed(planned), config, planned.device)
     with (
-        folder.held(maps),
+        folder.held(maps) if is_first else nullcontext(),
         memory(setting, planned.device),
         deterministic(config.reproducibility),
         readers_watched(),
@@ -260,7 +270,7 @@ def _train_splits(
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue
             for event in train_split(planned, one, maps):
-                for observer in watching:
+                for observer in watching if is_first else ():
                     observer(event)
 
 
