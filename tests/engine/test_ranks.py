@@ -29,8 +29,8 @@ NETWORK = {
 
 def together(world, *words):
     """Start the command line in several processes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", world,
-              "--master-port", 29_600 + os.getpid() % 300, "-m", "clinicadl"]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+              world, "-m", "clinicadl"]  # fmt: skip
     return [str(word) for word in (*launch, *words)]
 
 

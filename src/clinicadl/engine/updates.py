@@ -79,7 +79,9 @@ def add_gradients(
     with phase(training.profile, "transfer"):
         images = training.device.put(batch.images)
         targets = batch.targets.to(training.device.torch_device)
-    purpose = training.purpose("network", place.network)
+    # Processes that train together drop other features, each of its own samples.
+    rank = training.device.ranks.rank
+    purpose = training.purpose("network", place.network) + (f"/{rank}" if rank else "")
     draws = seeded(seed, purpose, place.epoch, place.batch)
     with phase(training.profile, "forward"), draws, training.device.autocast():
         outputs = learner.network(images)
