@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import pandas as pd
@@ -112,8 +113,8 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
         some = {number: learners[number] for number in due}
         rows: dict[int | None, list[Row]] = {number: [] for number in due}
         last = updates_per_epoch(training)
-        for batch, update in _epoch(training, some, epoch):
-            yield BatchDone(training.split, epoch, batch)
+        for done, update in _epoch(training, some, epoch):
+            yield done
             is_due = (
                 settings.evaluation_steps and update and update % settings.evaluation_steps == 0
             )
@@ -121,7 +122,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
                 for number, row in _rows(training, some, epoch, update, begun).items():
                     rows[number].append(row)
                     history = (*now[number].history, *rows[number])
-                    yield Evaluated(training.split, row, (), history, number)
+                    yield Evaluated(training.split, row, (), history, number, ends_epoch=False)
         found = _rows(training, some, epoch, last, begun)
         improved: dict[int | None, tuple[str, ...]] = {}
         for number, row in found.items():
@@ -149,7 +150,7 @@ def _due(training: Training, now: States) -> list[int | None]:
     return [number for number in unfinished if now[number].epoch == first]
 
 
-def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[int, int]]:
+def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[BatchDone, int]]:
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch, [*learners])
     steps = training.config.optimization.accumulation_steps
@@ -157,14 +158,18 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
         # The last group of an epoch may be smaller: its mean is over what it holds.
         in_group = min(steps, len(batches) - number // steps * steps)
         is_update = (number + 1) % steps == 0 or number + 1 == len(batches)
+        losses = []
         for place, (network, learner) in enumerate(learners.items()):
             train_mode(learner.network)
             own = batch.share(place, len(learners))
-            _backward(training, network, learner, own, Place(epoch, number, in_group))
+            losses.append(
+                _backward(training, network, learner, own, Place(epoch, number, in_group))
+            )
             if is_update:
                 learner.optimizer.step()
                 learner.optimizer.zero_grad()
-        yield number, number // steps + 1 if is_update else 0
+        done = BatchDone(training.split, epoch, number, fmean(losses), len(batch.images))
+        yield done, number // steps + 1 if is_update else 0
 
 
 class Place(NamedTuple):
@@ -178,23 +183,32 @@ class Place(NamedTuple):
 
 def _backward(
     training: Training, network: int | None, learner: Learner, batch: Batch, place: Place
-) -> None:
+) -> float:
+    """Add the gradients of a batch; return its loss.
+
+    Raises
+    ------
+    InvalidDataError
+        The loss is not a number any more.
+    """
     seed = training.config.reproducibility.seed
     images = training.device.put(batch.images)
     targets = batch.targets.to(training.device.torch_device)
     with seeded(seed, training.purpose("network", network), place.epoch, place.batch):
         outputs = learner.network(images)
         loss: Tensor = training.task.losses(outputs, images, targets)[LOSS].mean()
-    if not math.isfinite(loss.item()):
+    value = loss.item()
+    if not math.isfinite(value):
         who = "" if network is None else f", network {network}"
         raise InvalidDataError(
             "The loss is not a number any more",
             where=f"split {training.split}{who}, epoch {place.epoch}, batch {place.batch}",
-            found=loss.item(),
+            found=value,
             fix="Lower --learning_rate; the last checkpoint is kept",
         )
     # Each backward pass adds to the gradients: dividing makes the update follow their mean.
     (loss / place.in_group).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return value
 
 
 def in_order(

@@ -13,11 +13,10 @@ from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data.batches import readers_watched
 from clinicadl.engine.devices import memory
-from clinicadl.engine.events import Observer
-from clinicadl.engine.observers.tensorboard import TensorBoardLog
-from clinicadl.engine.observers.tsv import TsvLog
+from clinicadl.engine.events import Observer, SplitInterrupted
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan
+from clinicadl.engine.watch import watchers
 from clinicadl.errors import CannotResumeError, UsageError, listed
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import folder, names
@@ -233,15 +232,18 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
 def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
-    watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
+    watching = watchers(planned.config, observers)
     setting = planned.config.compute.memory
     with folder.held(maps), memory(setting, planned.device), readers_watched():
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue
-            for event in train_split(planned, one, maps):
-                for observer in watching:
-                    observer(event)
+            try:
+                for event in train_split(planned, one, maps):
+                    watching.tell(event)
+            except BaseException:
+                watching.tell(SplitInterrupted(one.number))
+                raise
 
 
 def _is_finished(planned: Plan, split: int, maps: Path) -> bool:
