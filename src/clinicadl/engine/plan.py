@@ -13,7 +13,7 @@ import torch
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.task import Classification, Reconstruction, TaskSettings
-from clinicadl.engine import transfer, watch
+from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.given_back import after_training, check_keep
 from clinicadl.engine.stored import Stored, prepared
@@ -85,7 +85,6 @@ def plan(config: ExperimentConfig) -> Plan:
     UsageError
         The network cannot take these images, or there is no such device.
     """
-    watch.check(config.tracking)
     check_task(config.network, config.task.kind)
     data = config.data
     cohorts = cohort_tables.members(

@@ -12,11 +12,11 @@ import pandas as pd
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data.batches import readers_watched
+from clinicadl.engine import watch
 from clinicadl.engine.devices import memory
 from clinicadl.engine.events import Observer, SplitInterrupted
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan
-from clinicadl.engine.watch import watchers
 from clinicadl.errors import CannotResumeError, UsageError, listed
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import folder, names
@@ -82,9 +82,12 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
     ------
     OutputError
         There is something at ``maps``, or nothing can be written there.
+    MissingExtraError
+        The experiment names a tracker whose package is not installed.
     LeakageError
         A split leaks.
     """
+    watch.check(config.tracking)
     files.refuse_existing(maps)
     files.refuse_unwritable(maps)
     planned = plan(_absolute(config))
@@ -161,6 +164,7 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
             "The experiment has no such split", where="--split", found=listed(unknown),
             fix=f"Its splits are {listed(known)}",
         )  # fmt: skip
+    watch.check(config.tracking)
     planned = plan(config)
     announce(planned.verdict.enforce(None))
     _check_unchanged(planned, opened)
@@ -232,7 +236,7 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
 def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
-    watching = watchers(planned.config, observers)
+    watching = watch.watchers(planned.config, observers)
     setting = planned.config.compute.memory
     with folder.held(maps), memory(setting, planned.device), readers_watched():
         for one in planned.splits:

@@ -85,6 +85,7 @@ class Tracked:
         self._tracker, self._opens = tracker, opens
         self._largest = config.tracking.track_weights * _PER_MB
         self._runs: dict[int | None, Run] = {}
+        self._known: dict[int | None, frozenset[int]] = {}
         self._maps = Path()
 
     def __call__(self, event: Event) -> None:
@@ -94,7 +95,7 @@ class Tracked:
             for network, history in event.histories.items():
                 self._begin(RunOf(event.maps, event.split, network), history, event)
         elif isinstance(event, Evaluated) and event.ends_epoch:
-            self._runs[event.network].log(event.row.epoch, _values(event.row))
+            self._log(event.network, event.row)
         elif isinstance(event, SplitEnded):
             for network, run in self._runs.items():
                 for path, folder in results(self._maps, event.split, network, self._largest):
@@ -110,10 +111,16 @@ class Tracked:
         self._runs[of.network] = run
         if run.identity != before:
             write_json(path, {_ID: run.identity})
-        known = run.known()
+        self._known[of.network] = frozenset(run.known())
         for row in history:
-            if row.iteration == event.updates_per_epoch and row.epoch not in known:
-                run.log(row.epoch, _values(row))
+            if row.iteration == event.updates_per_epoch:
+                self._log(of.network, row)
+
+    def _log(self, network: int | None, row: Row) -> None:
+        # An epoch behind the last checkpoint is trained again after an interruption, to the same
+        # bits: the run has it already.
+        if row.epoch not in self._known[network]:
+            self._runs[network].log(row.epoch, _values(row))
 
     def _end(self, *, is_complete: bool) -> None:
         runs, self._runs = self._runs, {}

@@ -63,12 +63,12 @@ def _open(
 
     identity = identity or uuid4().hex
     is_online = settings.wandb_mode == "online"
-    before = [] if is_online else [*names.wandb_runs(of.maps).glob(f"*-run-*-{identity}")]
+    before = [] if is_online else [*names.wandb_runs(of.maps).glob(f"*-run-*-{identity}*")]
     # Neither who trains, nor on which machine, from which code or with which words on the screen.
     private = wandb.Settings(
         console="off", silent=True, disable_git=True, disable_code=True, save_code=False,
         x_disable_meta=True, x_disable_machine_info=True, x_disable_stats=True,
-        x_save_requirements=False, login_timeout=_PATIENCE,
+        x_save_requirements=False, host="-", login_timeout=_PATIENCE,
     )  # fmt: skip
     run = wandb.init(
         project=settings.wandb_project,
