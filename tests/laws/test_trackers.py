@@ -36,8 +36,11 @@ def rows_of_mlflow(maps):
 
 def records(path):
     """Read the log of Weights & Biases: blocks of 32 KiB of parts of records."""
+    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
+    # Its own process writes behind our back; at the latest it is done when that is ended.
+    wandb.teardown()
     content, position, record = path.read_bytes(), 7, b""
     while position + 7 <= len(content):
         if 32768 - position % 32768 < 7:
@@ -181,6 +184,7 @@ def test_no_participant_and_no_path_is_told(
         prepared_once, tracking={"track_exp": tracker}, optimization={"evaluation_steps": 1}
     )
     train(config, maps)
+    ROWS_OF[tracker](maps)  # waits until all is written
     folder = {"mlflow": "mlruns", "wandb": "wandb"}[tracker]
     told = b"".join(
         path.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,10 +28,12 @@ def tracker(settings: WeightsAndBiases, config: ExperimentConfig) -> Tracked:
 
 
 class _WandbRun:
-    """A run of Weights & Biases."""
+    """A run of Weights & Biases; ``before`` are folders of what it said before it went on."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, before: Sequence[Path]) -> None:
         self._run, self.identity = run, str(run.id)
+        self._before = before
+        self._forget()
 
     def known(self) -> range:
         """Return the epochs that it has: those before the step at which it goes on."""
@@ -52,6 +54,15 @@ class _WandbRun:
     def end(self, *, is_complete: bool) -> None:
         """Close it."""
         self._run.finish(exit_code=0 if is_complete else 1)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove what the run says again: it would be sent twice.
+
+        The process that writes them may still be at it, if it is ours: then later.
+        """
+        for folder in self._before:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open(
@@ -63,6 +74,7 @@ def _open(
 
     identity = identity or uuid4().hex
     is_online = settings.wandb_mode == "online"
+    # Offline, a run that goes on does not know its history: it says all of it again.
     before = [] if is_online else [*names.wandb_runs(of.maps).glob(f"*-run-*-{identity}*")]
     # Neither who trains, nor on which machine, from which code or with which words on the screen.
     private = wandb.Settings(
@@ -83,8 +95,4 @@ def _open(
         config=facts(config),
         settings=private,
     )
-    # Offline, a resumed run says its whole history again; what the interrupted one had said would
-    # be sent twice.
-    for folder in before:
-        shutil.rmtree(folder)
-    return _WandbRun(run)
+    return _WandbRun(run, before)
