@@ -7,6 +7,7 @@ import json
 import socket
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -46,7 +47,7 @@ def mlflow_runs(uri):
 
 
 def own_store(maps):
-    return f"sqlite:///{names.mlflow_store(maps)}"
+    return f"sqlite:///{quote(str(names.mlflow_store(maps)))}"
 
 
 RESULTS = {
@@ -115,12 +116,12 @@ def test_mlflow_takes_a_store_and_an_experiment_of_the_user_for_several_maps(
 def test_an_interrupted_run_of_mlflow_is_killed_until_it_goes_on(
     prepared_once, config_of, tmp_path
 ):
-    maps = tmp_path / "maps"
+    maps = tmp_path / "50%20 of ä" / "maps #1"
     interrupted(config_of(prepared_once, tracking={"track_exp": "mlflow"}), maps)
-    (run,) = mlflow_runs(own_store(maps))["clinicadl-maps"].values()
+    (run,) = mlflow_runs(own_store(maps))["clinicadl-maps #1"].values()
     assert run.info.status == "KILLED"
     resume(maps)
-    (again,) = mlflow_runs(own_store(maps))["clinicadl-maps"].values()
+    (again,) = mlflow_runs(own_store(maps))["clinicadl-maps #1"].values()
     assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
 
 
@@ -141,14 +142,22 @@ def test_a_run_that_was_deleted_is_made_again_with_the_whole_history(
 
 
 @needs("mlflow")
-def test_a_server_that_cannot_be_reached_does_not_end_the_training(
-    prepared_once, config_of, tmp_path, caplog
+@pytest.mark.parametrize("uri", ["sqlite:///{}/file/runs.db", "http://127.0.0.1:1"])
+def test_a_store_that_cannot_be_reached_does_not_end_the_training(
+    prepared_once, config_of, tmp_path, caplog, monkeypatch, uri
 ):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    named = {"name": "mlflow", "mlflow_uri": uri.format(tmp_path)}
     (tmp_path / "file").touch()
-    named = {"name": "mlflow", "mlflow_uri": f"sqlite:///{tmp_path}/file/runs.db"}
     train(config_of(prepared_once, tracking={"track_exp": named}), tmp_path / "maps")
     assert caplog.text.count("The tracker mlflow cannot go on") == 1
     assert (tmp_path / "maps/split-0/best-loss/train/train_image_level_metrics.tsv").is_file()
+
+
+def test_a_file_of_runs_is_named_by_its_whole_path(config_of, tmp_path):
+    named = {"name": "mlflow", "mlflow_uri": "sqlite:///runs.db"}
+    with pytest.raises(UsageError, match="sqlite:////FOLDER/FILE in --mlflow_uri"):
+        config_of(tmp_path, tracking={"track_exp": named})
 
 
 @needs("wandb")
@@ -237,7 +246,7 @@ def emissions_of(maps):
 
 @needs("codecarbon")
 def test_emissions_are_estimated_in_the_maps_without_a_network(
-    prepared_once, config_of, trained_once, tmp_path, monkeypatch, caplog
+    prepared_once, config_of, trained_once, tmp_path, monkeypatch, caplog, capfd
 ):
     asked = []
     monkeypatch.setattr(socket.socket, "connect", lambda *given: asked.append(given))
@@ -252,6 +261,7 @@ def test_emissions_are_estimated_in_the_maps_without_a_network(
     assert float(row["emissions"]) > 0
     assert float(row["duration"]) > 0
     assert asked == []
+    assert "codecarbon" not in capfd.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["maps"]
     assert "left out" not in caplog.text
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import field_validator
+
 from clinicadl.config.base import Choice, Section, from_table, setting
 
 
@@ -36,6 +38,14 @@ class MLflow(Tracker):
     mlflow_experiment: str = setting(
         "", "Experiment of the runs, made if there is none (default: clinicadl-MAPS)"
     )
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _is_whole(cls, uri: str) -> str:
+        if uri.startswith("sqlite:") and not uri.startswith("sqlite:////"):
+            # A resumed training may be started in another folder.
+            raise ValueError("a SQLite file is named by its whole path: sqlite:////FOLDER/FILE")
+        return uri
 
 
 class WeightsAndBiases(Tracker):

@@ -79,9 +79,9 @@ class _Table:
 
 
 def _tracker(country: str, event: SplitStarted) -> Any:
-    logging.getLogger(PACKAGE).setLevel(logging.ERROR)
     from codecarbon import OfflineEmissionsTracker
 
+    logging.getLogger(PACKAGE).setLevel(logging.ERROR)
     # What is not said here it would take from files of its own, which may name servers.
     return OfflineEmissionsTracker(
         country_iso_code=country or None,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time
 from typing import Any
+from urllib.parse import quote, unquote
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.tracking import MLflow
@@ -20,6 +21,8 @@ _LONGEST = 6000
 """Characters of a parameter that MLflow takes."""
 _SQLITE = "sqlite:///"
 _MAPS = "clinicadl.maps"
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""What a training waits for a server, where the user says nothing else: MLflow waits minutes."""
 
 
 def tracker(settings: MLflow, config: ExperimentConfig) -> Tracked:
@@ -62,13 +65,16 @@ class _MLflowRun:
 def _open(settings: MLflow, config: ExperimentConfig, of: RunOf, identity: str | None) -> Run:
     # Nothing leaves the machine but what the user asks for: MLflow reports its use otherwise.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     for talkative in ("mlflow", "alembic"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    uri = settings.mlflow_uri or f"{_SQLITE}{names.mlflow_store(of.maps).absolute()}"
+    own = f"{_SQLITE}{quote(str(names.mlflow_store(of.maps).absolute()))}"
+    uri = settings.mlflow_uri or own
     if uri.startswith(_SQLITE):
-        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        _file(uri).parent.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     experiment = _experiment(client, settings.mlflow_experiment or f"clinicadl-{of.maps.name}", uri)
     if identity is not None and _has(client, experiment, identity):
@@ -85,9 +91,12 @@ def _experiment(client: Any, name: str, uri: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     # Files of a data base would otherwise lie in the folder that the command is started in.
-    is_file = uri.startswith(_SQLITE)
-    beside = Path(uri.removeprefix(_SQLITE)).absolute().parent / "artifacts" if is_file else None
-    return str(client.create_experiment(name, artifact_location=beside and beside.as_uri()))
+    beside = (_file(uri).parent / "artifacts").as_uri() if uri.startswith(_SQLITE) else None
+    return str(client.create_experiment(name, artifact_location=beside))
+
+
+def _file(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix(_SQLITE)))
 
 
 def _has(client: Any, experiment: str, identity: str) -> bool:
