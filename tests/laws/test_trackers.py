@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import struct
+import subprocess
+import sys
 from collections import Counter
 from importlib.util import find_spec
 
@@ -14,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from clinicadl import resume, train
+from clinicadl.config.read import to_toml
 from clinicadl.config.tracking import TRACKERS
 from clinicadl.engine.events import BatchDone, Evaluated
 from clinicadl.layouts.maps import names
@@ -194,3 +198,32 @@ def test_no_participant_and_no_path_is_told(
     assert b"Conv4_FC3" in told
     assert b"sub-T0" not in told
     assert str(prepared_once).encode() not in told
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from clinicadl import read_experiment, train
+from clinicadl.engine.events import Evaluated
+
+def kill(event):
+    if isinstance(event, Evaluated) and event.row.epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(read_experiment({}, file=Path(sys.argv[1])), Path(sys.argv[2]), observers=[kill])
+"""
+
+
+def test_what_was_told_before_a_kill_9_is_told_once(
+    tracker, prepared_once, config_of, tmp_path, caplog
+):
+    maps, file = tmp_path / "maps", tmp_path / "experiment.toml"
+    file.write_text(to_toml(config_of(prepared_once, tracking={"track_exp": tracker})))
+    said = subprocess.run(
+        [sys.executable, "-c", KILLED, file, maps], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == -signal.SIGKILL, said.stderr
+    assert "left out" not in said.stderr
+    resume(maps)
+    assert "left out" not in caplog.text
+    assert_same_as_tables(tracker, maps, {"split-0": "split-0/training_logs"})
