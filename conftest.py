@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
 from tempfile import TemporaryDirectory
 
 from sybil import Example, Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 ROOT = Path(__file__).resolve().parent
 
@@ -30,6 +31,7 @@ def _bash(example: Example) -> None:
 
 def _setup(namespace: dict[str, object]) -> None:
     """Give a page a folder with a small CAPS: ``caps/``, its table, its test set and its folds."""
+    namespace["find_spec"] = find_spec  # for pages that say when an example is skipped
     temporary = TemporaryDirectory()
     namespace["_temporary"], namespace["_folder"] = temporary, temporary.name
     namespace["_before"] = Path.cwd()
@@ -44,7 +46,11 @@ def _teardown(namespace: dict[str, object]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="bash", evaluator=_bash)],
+    parsers=[
+        SkipParser(),
+        PythonCodeBlockParser(),
+        CodeBlockParser(language="bash", evaluator=_bash),
+    ],
     patterns=["*.md"],
     setup=_setup,
     teardown=_teardown,

@@ -73,6 +73,8 @@ OTHERS = {
     ("Computational", "batch_size"): (3, "optimization.batch_size", 3),
     ("Computational", "evaluation_steps"): (7, "optimization.evaluation_steps", 7),
     ("Reproducibility", "seed"): (42, "reproducibility.seed", 42),
+    ("Reproducibility", "track_exp"): ("wandb", "tracking.track_exp.name", "wandb"),
+    ("Informations", "emissions_calculator"): (True, "tracking.track_emissions", True),
     ("Transfer_learning", "transfer_path"): ("m", "transfer.transfer_path", Path("m")),
     ("Data", "multi_cohort"): (True, "data.multi_cohort", True),
     ("Data", "diagnoses"): (["AD"], "data.diagnoses", ("AD",)),

@@ -123,8 +123,8 @@ def test_the_record_says_what_the_published_one_said(published_maps, prepared_on
 
 
 def test_what_we_cannot_do_is_noted_and_said(published_maps, tmp_path, caplog):
-    import_maps(changed(published_maps, amp=True, track_exp="wandb"), tmp_path / "new")
-    assert "amp = True, track_exp = 'wandb'" in caplog.text
+    import_maps(changed(published_maps, amp=True, profiler=True), tmp_path / "new")
+    assert "amp = True, profiler = True" in caplog.text
 
 
 def test_groups_lose_their_index_and_keep_everybody(published_maps, tmp_path):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from clinicadl.config.task import TaskSettings
-    from clinicadl.engine.events import BatchDone, Evaluated, Event, Observer
+    from clinicadl.engine.events import Observer
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ def watching(task: TaskSettings) -> tuple[Observer, ...]:
     MissingExtraError
         Pictures are wanted, and a package is not installed.
     """
+    from clinicadl.cli.progress import TrainingProgress
     from clinicadl.config.task import Reconstruction
 
     if not (isinstance(task, Reconstruction) and task.visualization):
@@ -68,53 +69,3 @@ def watching(task: TaskSettings) -> tuple[Observer, ...]:
     from clinicadl.report.reconstructions import Sheets
 
     return (TrainingProgress(), Sheets())
-
-
-class TrainingProgress:
-    """Shows a training: a bar an epoch on a terminal, a line an epoch everywhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._n_batches = 0
-        self._n_epochs = 0
-
-    def __call__(self, event: Event) -> None:
-        """Take note of an event."""
-        from clinicadl.engine.events import BatchDone, Evaluated, SplitEnded, SplitStarted
-
-        if isinstance(event, SplitStarted):
-            self._n_batches, self._n_epochs = event.n_batches, event.n_epochs
-            if event.first_epoch:
-                click.echo(f"split {event.split}: goes on at epoch {event.first_epoch}", err=True)
-        elif isinstance(event, BatchDone) and sys.stderr.isatty():
-            self._advance(event)
-        elif isinstance(event, Evaluated):
-            self._close()
-            click.echo(_line(event, self._n_epochs), err=True)
-        elif isinstance(event, SplitEnded):
-            click.echo(f"split {event.split}: done ({event.why})", err=True)
-
-    def _advance(self, event: BatchDone) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None:
-            what = f"split {event.split}, epoch {event.epoch}"
-            self._bar = tqdm(total=self._n_batches, desc=what, unit="batch", leave=False)
-        self._bar.update()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def _line(event: Evaluated, n_epochs: int) -> str:
-    row = event.row
-    shown = [name for name in ("loss", "BA", "MAE") if name in row.train]
-    pairs = ", ".join(
-        f"{name} {row.train[name]:.3f} train {row.validation[name]:.3f} validation"
-        for name in shown
-    )
-    best = f"; best by {', '.join(event.improved)}" if event.improved else ""
-    who = f"split {event.split}" + ("" if event.network is None else f", network {event.network}")
-    return f"{who}, epoch {row.epoch} of 0-{n_epochs - 1}: {pairs}{best}"

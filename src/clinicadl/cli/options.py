@@ -194,12 +194,14 @@ def _option(name: str, owners: Sequence[Place], default: str | None) -> click.Op
         return None
     flag = _dashed(place.flag)
     names = [name, *([f"-{place.said('short')}"] if place.said("short") else [])]
-    if place.field.annotation in (bool, bool | None):
-        off = _dashed(place.said("off") or f"no-{place.flag}")
-        return click.Option([*names, f"{flag}/{off}"], default=None, help=_help(owners, None))
-    option = ListOption if is_list else click.Option
     # A setting with a flag of its own answers to its own name too: both are published names.
     own = _dashed(place.path[-1]) if place.table is None else flag
+    if place.field.annotation in (bool, bool | None):
+        off = _dashed(place.said("off") or f"no-{place.flag}")
+        # The pair comes last: click takes what a flag turns off from its last form.
+        forms = [*([own] if own != flag else []), f"{flag}/{off}"]
+        return click.Option([*names, *forms], default=None, help=_help(owners, None))
+    option = ListOption if is_list else click.Option
     return option(
         [*names, *dict.fromkeys((flag, own))],
         type=kind,

@@ -16,6 +16,7 @@ from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.config.reproducibility import ReproducibilityConfig
 from clinicadl.config.task import TABLE as TASK_TABLE
 from clinicadl.config.task import Classification, TaskSettings, kind_of
+from clinicadl.config.tracking import TrackingConfig
 from clinicadl.config.transfer import TransferConfig
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.config.validation import ValidationConfig
@@ -38,6 +39,7 @@ class ExperimentConfig(Section):
     transfer: TransferConfig = TransferConfig()
     reproducibility: ReproducibilityConfig = ReproducibilityConfig()
     compute: ComputeConfig = ComputeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ GROUP_OF = {
     "CLASSIFICATION_METRICS": "clinicadl.metrics.classification",
     "REGRESSION_METRICS": "clinicadl.metrics.regression",
     "RECONSTRUCTION_METRICS": "clinicadl.metrics.reconstruction",
+    "TRACKERS": "clinicadl.trackers",
 }
 """Name of a table in the file -> entry points under which packages declare the same."""
 

@@ -54,6 +54,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "seed": "reproducibility.seed",
         "deterministic": "reproducibility.deterministic",
         "compensation": "reproducibility.compensation",
+        "track_exp": "tracking.track_exp.name",
     },
     "Transfer_learning": {
         "transfer_path": "transfer.transfer_path",
@@ -85,19 +86,17 @@ SETTINGS: dict[str, dict[str, str]] = {
         "profiler": "compute.profiler",
         "save_all_models": "optimization.save_all_models",
     },
-    "Informations": {},
+    "Informations": {"emissions_calculator": "tracking.track_emissions"},
 }  # fmt: skip
 """Section -> key -> where we have it."""
 
 NOT_YET: dict[str, dict[str, Any]] = {
     "Model": {"ssda_network": False},
     "Computational": {"fully_sharded_data_parallel": False},
-    "Reproducibility": {"track_exp": ""},
     "Data": {
         "caps_target": "", "tsv_target_lab": "", "tsv_target_unlab": "",
         "preprocessing_dict_target": "",
     },
-    "Informations": {"emissions_calculator": False},
 }  # fmt: skip
 """Section -> key -> its default, of what we cannot do: another value cannot be honoured."""
 
@@ -443,6 +442,8 @@ def _turned(said: _Said, values: _Values) -> Any:
         return None if value is True else value
     if key == "preprocessing_dict":
         return value.get("extract_json") if isinstance(value, Mapping) else value or None
+    if key == "track_exp":
+        return value or None
     if key == "n_splits" and value == 1:
         return 0
     if key == "evaluation_steps" and "accumulation_steps" in values:

@@ -43,6 +43,10 @@ class BatchDone:
     split: int
     epoch: int
     batch: int
+    loss: float
+    """Mean over its samples; of several networks, over these too."""
+    n_samples: int
+    """Samples that networks saw: parts, not images."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Evaluated:
     history: tuple[Row, ...]
     network: int | None = None
     """Which of several networks."""
+    ends_epoch: bool = True
+    """Whether the epoch is over."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,14 @@ class SplitEnded:
     why: str
 
 
-Event = SplitStarted | BatchDone | Evaluated | SplitEnded
+@dataclass(frozen=True)
+class SplitInterrupted:
+    """The training of a split ended early, by an error or by the user; it can go on later."""
+
+    split: int
+
+
+Event = SplitStarted | BatchDone | Evaluated | SplitEnded | SplitInterrupted
 
 
 class Observer(Protocol):

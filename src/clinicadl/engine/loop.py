@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
 from torch import nn
@@ -112,11 +114,11 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
         some = {number: learners[number] for number in due}
         rows: dict[int | None, list[Row]] = {number: [] for number in due}
         last = updates_per_epoch(training)
-        for batch, update in _epoch(training, some, epoch):
+        for done, update in _epoch(training, some, epoch):
             with phase(training.profile, "logging"):
-                yield BatchDone(training.split, epoch, batch)
+                yield done
             if training.profile is not None:
-                training.profile.batch_done(epoch, batch)
+                training.profile.batch_done(epoch, done.batch)
             is_due = (
                 settings.evaluation_steps and update and update % settings.evaluation_steps == 0
             )
@@ -124,7 +126,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
                 for number, row in _rows(training, some, epoch, update, begun).items():
                     rows[number].append(row)
                     history = (*now[number].history, *rows[number])
-                    yield Evaluated(training.split, row, (), history, number)
+                    yield Evaluated(training.split, row, (), history, number, ends_epoch=False)
         _average(training, some, epoch)
         found = _rows(training, some, epoch, last, begun)
         improved: dict[int | None, tuple[str, ...]] = {}
@@ -153,7 +155,7 @@ def _due(training: Training, now: States) -> list[int | None]:
     return [number for number in unfinished if now[number].epoch == first]
 
 
-def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[int, int]]:
+def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[BatchDone, int]]:
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch, [*learners])
     ranks, n_networks = training.device.ranks, len(learners)
@@ -168,17 +170,20 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
         first = number // steps * steps
         together = [row for some in batches[first : first + steps] for row in some]
         is_update = (number + 1) % steps == 0 or number + 1 == len(batches)
+        losses: list[float] = []
         for i, (network, learner) in enumerate(learners.items()):
             place = Place(network, epoch, number, number // steps, per_epoch)
             of_network = together[i::n_networks]
             if batch is not None:
                 share = batch.share(i, n_networks)
-                add_gradients(training, learner, share, place, len(of_network))
+                losses.append(add_gradients(training, learner, share, place, len(of_network)))
             if is_update:
                 with phase(training.profile, "step"):
                     ranks.add_gradients(learner.network.parameters())
                     change_weights(training, learner, of_network, place)
-        yield number, number // steps + 1 if is_update else 0
+        mean = fmean(losses) if losses else nan
+        done = BatchDone(training.split, epoch, number, mean, len(batches[number]))
+        yield done, number // steps + 1 if is_update else 0
     for learner in learners.values():
         ranks.even_out(learner.network.buffers())
 

@@ -14,12 +14,10 @@ import torch
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data.batches import readers_watched
-from clinicadl.engine import need
+from clinicadl.engine import need, watch
 from clinicadl.engine.devices import deterministic, memory
-from clinicadl.engine.events import Observer
+from clinicadl.engine.events import Observer, SplitInterrupted
 from clinicadl.engine.need import Need
-from clinicadl.engine.observers.tensorboard import TensorBoardLog
-from clinicadl.engine.observers.tsv import TsvLog
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan
 from clinicadl.errors import CannotResumeError, UsageError, listed
@@ -96,11 +94,14 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
     ------
     OutputError
         There is something at ``maps``, or nothing can be written there.
+    MissingExtraError
+        The experiment names a tracker whose package is not installed.
     LeakageError
         A split leaks.
     UsageError
         The training does not fit into the memory.
     """
+    watch.check(config.tracking)
     files.refuse_existing(maps)
     files.refuse_unwritable(maps)
     planned = plan(_absolute(config))
@@ -186,6 +187,7 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
             "The experiment has no such split", where="--split", found=listed(unknown),
             fix=f"Its splits are {listed(known)}",
         )  # fmt: skip
+    watch.check(config.tracking)
     planned = plan(config)
     announce(planned.verdict.enforce(None))
     _check_unchanged(planned, opened)
@@ -257,7 +259,7 @@ def _check_unchanged(planned: Plan, opened: Maps) -> None:
 def _train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
-    watching: tuple[Observer, ...] = (TsvLog(), TensorBoardLog(), *observers)
+    watching = watch.watchers(planned.config, observers)
     config, is_first = planned.config, planned.device.ranks.is_first
     setting = need.check(needed(planned), config, planned.device)
     with (
@@ -269,9 +271,14 @@ def _train_splits(
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue
-            for event in train_split(planned, one, maps):
-                for observer in watching if is_first else ():
-                    observer(event)
+            try:
+                for event in train_split(planned, one, maps):
+                    if is_first:
+                        watching.tell(event)
+            except BaseException:
+                if is_first:
+                    watching.tell(SplitInterrupted(one.number))
+                raise
 
 
 def _is_finished(planned: Plan, split: int, maps: Path) -> bool:

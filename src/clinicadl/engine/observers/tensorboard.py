@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from clinicadl.engine.events import Evaluated, Event, Row, SplitEnded, SplitStarted
+from clinicadl.engine.events import (
+    Evaluated,
+    Event,
+    Row,
+    SplitEnded,
+    SplitInterrupted,
+    SplitStarted,
+)
 from clinicadl.layouts.maps import names
 
 
@@ -21,8 +28,9 @@ class TensorBoardLog:
             self._open(event)
         elif isinstance(event, Evaluated):
             self._write(event.row, event.network)
-        elif isinstance(event, SplitEnded):
-            for writer in self._writers.values():
+        elif isinstance(event, SplitEnded | SplitInterrupted):
+            writers, self._writers = self._writers, {}
+            for writer in writers.values():
                 writer.close()
 
     def _open(self, event: SplitStarted) -> None:

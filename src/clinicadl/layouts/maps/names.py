@@ -105,6 +105,26 @@ def tensorboard(maps: Path, number: int, part: str, network: int | None = None) 
     return logs(maps, number, network) / "tensorboard" / part
 
 
+def tracked_run(maps: Path, number: int, tracker: str, network: int | None = None) -> Path:
+    """Return the file that says which run of a tracker a network of a split is."""
+    return logs(maps, number, network) / f"{tracker}.json"
+
+
+def mlflow_store(maps: Path) -> Path:
+    """Return the data base of MLflow."""
+    return maps / "mlruns" / "mlflow.db"
+
+
+def wandb_runs(maps: Path) -> Path:
+    """Return the folder of the runs of Weights & Biases."""
+    return maps / "wandb"
+
+
+def emissions(maps: Path) -> Path:
+    """Return the table of energy and emissions, a row for each time that a split was trained."""
+    return maps / "emissions.csv"
+
+
 def best(maps: Path, number: int, metric: str) -> Path:
     """Return the folder of the best model by one selection metric."""
     return split(maps, number) / f"best-{metric}"
@@ -128,6 +148,11 @@ def predictions(folder: Path, mode: str) -> Path:
 def metrics(folder: Path, mode: str) -> Path:
     """Return the table of metrics in a folder of results."""
     return folder / f"{folder.name}_{mode}_level_metrics.tsv"
+
+
+def metrics_tables(folder: Path) -> list[Path]:
+    """Return the tables of metrics that are in a folder of results."""
+    return sorted(folder.glob(f"{folder.name}_*_level_metrics.tsv"))
 
 
 def description(folder: Path) -> Path:
