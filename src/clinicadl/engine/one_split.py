@@ -39,7 +39,9 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
     Raises
     ------
     InvalidDataError
-        The training diverged, or the checkpoint is damaged.
+        The training diverged.
+    CannotResumeError
+        All checkpoints are damaged.
     """
     training = _training(planned, one, maps)
     begun = {number: _begin(planned, training, number) for number in training.networks}
@@ -129,9 +131,12 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     network = planned.device.put_network(first_network(planned, purpose, training.split, number))
     learning = optimizer(settings, network)
     learner = Learner(network, learning, scheduler(settings, learning))
-    checkpoint = names.checkpoint(training.maps, training.split, number)
-    if checkpoint.exists():
-        return learner, state.load(checkpoint, learner)
+    places = (training.maps, training.split, number)
+    then = state.restore(
+        names.checkpoint(*places), learner, former=names.former_checkpoint(*places)
+    )
+    if then is not None:
+        return learner, then
     folder.begin(training.maps, training.split)
     better = training.task.higher_is_better()
     directions = {name: better[name] for name in planned.config.task.selection_metrics}

@@ -26,7 +26,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 @contextmanager
-def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True, former: Path | None = None) -> Iterator[Path]:
     """Give a path beside ``path`` to write to, and rename it to ``path`` when the block succeeds.
 
     Folders on the way are made. When the block fails, nothing is left and an old file is untouched.
@@ -39,6 +39,9 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         Whether the content is on the disk before the file has its name. Without, a power cut soon
         after may leave a file that is empty or short: only for what can be told to be whole, and
         made again.
+    former
+        Where the old file goes once the new one is whole; it is lost when None. A process that is
+        killed right then leaves the old file there, and none at ``path``.
 
     Raises
     ------
@@ -52,6 +55,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             yield temporary
             if durable:
                 flush(temporary)
+            if former is not None and path.exists():
+                path.replace(former)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -97,6 +102,15 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 old.rename(path)
             for leftover in (temporary, old):
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes had half-written; for those who alone write to the folder."""
+    for leftover in [*folder.rglob(f"{TEMPORARY}*")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

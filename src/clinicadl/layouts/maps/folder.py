@@ -17,6 +17,7 @@ from clinicadl.layouts.files import (
     existing_folder,
     lock,
     read_json,
+    remove_partial,
     whole_file,
     whole_folder,
     write_json,
@@ -157,7 +158,7 @@ def open_maps(path: Path) -> Maps:
 
 @contextmanager
 def held(maps: Path) -> Iterator[None]:
-    """Keep other processes from writing to a MAPS.
+    """Keep other processes from writing to a MAPS; what a killed one had half-written goes.
 
     Raises
     ------
@@ -165,6 +166,7 @@ def held(maps: Path) -> Iterator[None]:
         Another process writes to it.
     """
     with lock(names.lock(maps), "MAPS"):
+        remove_partial(maps)
         yield
 
 

@@ -73,6 +73,11 @@ def checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
     return unfinished(maps, number) / f"{_network(network)}checkpoint.safetensors"
 
 
+def former_checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
+    """Return the checkpoint before that one, from which it goes on where that one is damaged."""
+    return unfinished(maps, number) / f"{_network(network)}former_checkpoint.safetensors"
+
+
 def epoch_weights(maps: Path, number: int, epoch: int, network: int | None = None) -> Path:
     """Return the weights after one epoch, kept on request."""
     folder = split(maps, number) / "all_models"
