@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_a_disk_that_is_full_while_a_checkpoint_is_written_costs_an_epoch_at_mos
 
     def full(handle):
         nonlocal n_checkpoints
-        if "checkpoint" in os.readlink(f"/proc/self/fd/{handle}"):
+        if "checkpoint" in str(Path(f"/proc/self/fd/{handle}").readlink()):
             n_checkpoints += 1
             if n_checkpoints > n_written:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

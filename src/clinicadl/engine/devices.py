@@ -76,6 +76,10 @@ class Device:
             "device_name": name,
             "threads": torch.get_num_threads(),
             "channels_last": self.channels_last,
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         }
 
 

@@ -115,7 +115,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     targets = _targets(config, task, group, name)
     models = _models(config, maps)
     _refuse_existing_results(config, maps, name, models)
-    stored = _stored(opened, group)
+    stored = stored_of(opened, group)
     check_keep(task, _keep(config), stored, group.table)
     verdict = check.evaluation(
         name,
@@ -149,8 +149,10 @@ def run(planned: PredictPlan) -> Iterator[Model]:
     path, group = planned.maps.path, planned.group
     with folder.held(path), memory("fast", planned.device), readers_watched():
         if planned.is_new:
+            origins = planned.stored.origins.items()
+            known = folder.with_hashes(group, {key: found.sha256 for key, found in origins})
             folder.write_group(
-                path, planned.name, group.table, group.origin, overwrite=planned.config.overwrite
+                path, planned.name, group.table, known.origin, overwrite=planned.config.overwrite
             )
         ledger.look(
             path,
@@ -282,7 +284,16 @@ def _refuse_existing_results(
         )  # fmt: skip
 
 
-def _stored(maps: Maps, group: Group) -> Stored:
+def stored_of(maps: Maps, group: Group) -> Stored:
+    """Return the images of a data group, as the models of a MAPS take them.
+
+    Raises
+    ------
+    MissingInputError
+        An image or tensor is gone.
+    InvalidDataError
+        A tensor does not belong to its image any more, or its shape is another.
+    """
     record, places = maps.record, folder.caps_of(group)
     where = names.record(maps.path)
     extractions = [caps.parse_extraction(content, where) for content in record.extractions]

@@ -24,10 +24,10 @@ from clinicadl.layouts.files import (
     write_text,
     writing,
 )
-from clinicadl.layouts.maps import names
+from clinicadl.layouts.maps import hashes, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
-_CAPS_OF = "caps_of_cohort"
+_CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
 
 
 class Maps(NamedTuple):
@@ -136,6 +136,7 @@ def fill(
     _write_table(names.seen(folder), seen)
     for (name, split), group in groups.items():
         _write_group(names.group(folder, name, split), group.table, group.origin)
+    hashes.seal_maps(folder)
 
 
 def _information(path: Path, record: Record, layers: str) -> str:
@@ -255,10 +256,25 @@ def caps_of(group: Group) -> dict[str, Path]:
     return {cohort: Path(path) for cohort, path in group.origin[_CAPS_OF].items()}
 
 
+def with_hashes(group: Group, of_images: Mapping[tuple[str, str], str]) -> Group:
+    """Return a data group that knows the hashes of its images."""
+    known = {" | ".join(key): digest for key, digest in of_images.items()}
+    return Group(group.table, {**group.origin, _HASHES: known})
+
+
+def image_hashes(group: Group) -> dict[tuple[str, str], str]:
+    """Return the hashes of the images of a data group, as far as they were known."""
+    known = {
+        tuple(key.split(" | ")): digest for key, digest in group.origin.get(_HASHES, {}).items()
+    }
+    return {(key[0], key[1]): digest for key, digest in known.items()}
+
+
 def _write_group(folder: Path, table: pd.DataFrame, origin: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(names.group_table(folder), table)
     write_json(names.group_origin(folder), origin)
+    hashes.seal(folder)
 
 
 def read_seen(maps: Path) -> pd.DataFrame:
@@ -281,6 +297,7 @@ def new_results(maps: Path, split: int, metric: str, name: str) -> Iterator[Path
     """
     with whole_folder(names.results(maps, split, metric, name), overwrite=True) as folder:
         yield folder
+        hashes.seal(folder)
 
 
 def write_results(folder: Path, name: str, results: Results) -> None:
@@ -330,7 +347,8 @@ def begin(maps: Path, split: int) -> None:
 
 
 def finish(maps: Path, split: int) -> None:
-    """Remove what a split needed only while it was being trained."""
+    """Record what a split has become, and remove what it needed only while it was trained."""
+    hashes.seal_split(maps, split)
     shutil.rmtree(names.unfinished(maps, split))
 
 

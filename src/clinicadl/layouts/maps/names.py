@@ -160,6 +160,11 @@ def kept_images(folder: Path) -> Path:
     return folder / "nifti_images"
 
 
+def hashes(folder: Path) -> Path:
+    """Return the list of hashes of what was written into a folder."""
+    return folder / "sha256.json"
+
+
 def split_numbers(maps: Path) -> list[int]:
     """Return the splits that have a folder, in order."""
     found = (path.name.removeprefix("split-") for path in maps.glob("split-*") if path.is_dir())
