@@ -348,6 +348,28 @@ def test_json_of_an_editor_that_writes_a_byte_order_mark_is_read(tmp_path):
     assert files.read_json(path, "record") == {"key": 1}
 
 
+def test_a_lock_goes_with_the_process_that_took_it_and_not_with_its_forks(tmp_path):
+    """As when a training is killed whose processes that read samples live on for a while."""
+    path = tmp_path / ".lock"
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from clinicadl.layouts.files import lock\n"
+        "with lock(Path(sys.argv[1]), 'MAPS'):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n        os.read(0, 1)\n        os._exit(0)\n"
+        "    print(child, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        child = int(holder.stdout.readline())
+        assert holder.wait() == -signal.SIGKILL
+        assert Path(f"/proc/{child}").exists()
+        with files.lock(path, "MAPS"):
+            holder.stdin.write(b"x")
+
+
 def test_a_lock_is_held_by_one_process_and_let_go_even_by_a_kill(tmp_path):
     path = tmp_path / "folder" / ".lock"
     with files.lock(path, "MAPS"):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from clinicadl import resume, train
+from clinicadl import PredictConfig, predict, resume, show_maps, train, verify
 from clinicadl.engine import loop
 from clinicadl.engine.events import BatchDone, Evaluated
 from clinicadl.errors import CannotResumeError, OutputError
-from clinicadl.layouts.maps import names
+from clinicadl.layouts.maps import folder, names
 
 
 class Killed(BaseException):
@@ -142,3 +142,91 @@ def test_a_disk_that_is_full_while_a_checkpoint_is_written_costs_an_epoch_at_mos
     resume(maps, observers=[events.append])
     assert {one.epoch for one in events if isinstance(one, BatchDone)} == {*range(n_written, 3)}
     same_bits(maps, trained_once)
+
+
+def looking(caps):
+    return PredictConfig(
+        caps_directory=caps, participants_tsv=caps / "split/test_baseline.tsv", gpu=False, n_proc=0
+    )
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("closed", ["", "split-0/best-loss"])
+def test_a_maps_that_cannot_be_written_is_refused_before_anything_is_computed(
+    trained, prepared_once, monkeypatch, closed
+):
+    """The superuser may write everywhere: what the system says of one folder is given here."""
+    access, where, before = os.access, trained / closed, files_of(trained)
+
+    def denied(path, mode, **options):
+        return not (Path(path) == where and mode & os.W_OK) and access(path, mode, **options)
+
+    monkeypatch.setattr(os, "access", denied)
+    monkeypatch.setattr("clinicadl.engine.predict.stored_of", None)
+    with pytest.raises(OutputError, match="copy the MAPS and go on with the copy") as refusal:
+        predict(looking(prepared_once), trained, "new")
+    assert refusal.value.where == trained
+    if not closed:
+        monkeypatch.setattr("clinicadl.engine.train.plan", None)
+        with pytest.raises(OutputError, match="The MAPS cannot be written"):
+            resume(trained)
+    monkeypatch.undo()
+    assert files_of(trained) == before
+
+
+def test_a_maps_that_cannot_be_written_is_shown_and_verified(trained, monkeypatch):
+    def closed(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("mkdir", "replace", "touch", "write_text", "write_bytes", "unlink"):
+        monkeypatch.setattr(Path, name, closed)
+    assert "split 0" in show_maps(trained)
+    assert verify(trained).different == ()
+
+
+def test_a_maps_that_was_moved_goes_on_where_it_is(
+    broken, trained_once, prepared_once, same_bits, tmp_path, invoke
+):
+    moved = tmp_path / "elsewhere" / "other"
+    moved.parent.mkdir()
+    broken.rename(moved)
+    assert f"data.caps_directory {prepared_once}" in " ".join(show_maps(moved).split())
+    resume(moved)
+    same_bits(moved, trained_once)
+    again = tmp_path / "again"
+    moved.rename(again)
+    predict(looking(prepared_once), again, "new")
+    assert (again / "split-0/best-loss/new").is_dir()
+    assert verify(again).different == ()
+    assert verify(again).unchecked == ()
+    for command in (("maps", "show"), ("verify",), ("train", "resume")):
+        code, _, said = invoke(*command, again)
+        assert (code, said) == (0, "")
+    assert not broken.exists()
+    assert not moved.exists()
+
+
+def test_of_two_processes_that_train_one_split_the_second_refuses(
+    prepared_once, config_of, trained_once, same_bits, tmp_path, clinicadl
+):
+    """The second one comes in the middle of an epoch of the first, in all the ways there are."""
+    maps, said = tmp_path / "maps", []
+
+    def second(event):
+        if isinstance(event, BatchDone) and (event.epoch, event.batch) == (1, 1):
+            said.append(clinicadl("train", "resume", maps))
+            with pytest.raises(OutputError) as refusal:
+                resume(maps)
+            said.append(refusal.value)
+
+    train(config_of(prepared_once), maps, observers=[second])
+    process, error = said
+    assert process.returncode == error.exit_code == 73
+    assert "Another process is writing to the MAPS" in process.stderr
+    assert "Another process is writing to the MAPS" in str(error)
+    assert "Traceback" not in process.stderr
+    same_bits(maps, trained_once)
+    assert not folder.is_unfinished(maps, 0)

@@ -103,7 +103,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     LeakageError
         The models have seen participants of the group.
     OutputError
-        The results exist already.
+        The results exist already, or the MAPS cannot be written.
     """
     opened = folder.open_maps(maps)
     folder.check_group_name(name)
@@ -115,6 +115,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     targets = _targets(config, task, group, name)
     models = _models(config, maps)
     _refuse_existing_results(config, maps, name, models)
+    folder.refuse_read_only(maps, *(names.results(maps, *model, name) for model in models))
     stored = stored_of(opened, group)
     check_keep(task, _keep(config), stored, group.table)
     verdict = check.evaluation(

@@ -145,6 +145,8 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
     ------
     UsageError
         There is no such split.
+    OutputError
+        The MAPS cannot be written, or another process writes to it.
     CannotResumeError
         The tables, the images or the labels are not those that the training began with.
     """
@@ -155,6 +157,7 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
             fix="Train it anew with: clinicadl train from-maps MAPS NEW_MAPS",
         )  # fmt: skip
     config = opened.record.config
+    folder.refuse_read_only(maps)
     known = range(max(config.validation.n_splits, 1))
     unknown = [number for number in splits if number not in known]
     if unknown:

@@ -349,6 +349,8 @@ def lock(path: Path, meaning: str) -> Iterator[None]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a")
+    # A process that reads ahead is a fork, which would hold it when this one is gone.
+    os.register_at_fork(after_in_child=handle.close)
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,12 +11,19 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
+from clinicadl.errors import (
+    InvalidDataError,
+    MissingInputError,
+    OutputError,
+    UsageError,
+    listed,
+)
 from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
     existing_folder,
     lock,
     read_json,
+    refuse_unwritable,
     remove_partial,
     whole_file,
     whole_folder,
@@ -155,6 +162,31 @@ def open_maps(path: Path) -> Maps:
         Its record is damaged.
     """
     return Maps(path, read(existing_folder(path, "MAPS")))
+
+
+def refuse_read_only(maps: Path, *folders: Path) -> None:
+    """Refuse a MAPS into which nothing can be written, before any work is done.
+
+    Parameters
+    ----------
+    maps
+        The MAPS.
+    folders
+        Folders in it that are to be made, or replaced.
+
+    Raises
+    ------
+    OutputError
+        It, or what is above one of the folders, forbids writing.
+    """
+    try:
+        for path in (names.lock(maps), *folders):
+            refuse_unwritable(path)
+    except OutputError as error:
+        raise OutputError(
+            "The MAPS cannot be written, and what is computed is written into it", where=maps,
+            found=error.found, fix="Ask for permission, or copy the MAPS and go on with the copy",
+        ) from error  # fmt: skip
 
 
 @contextmanager
