@@ -46,13 +46,14 @@ def test_what_was_just_made_is_as_it_was_recorded(evaluated):
 
 
 def test_every_file_that_was_written_has_its_hash(evaluated):
-    """But for the ledger, which grows, events of TensorBoard, and the lock."""
+    """But for the ledger, which grows, events of TensorBoard, and locks."""
     known = {names.hashes(evaluated)}
     for path in evaluated.rglob("sha256.json"):
         known |= {path, *(path.parent / name for name in json.loads(path.read_text()))}
     left = {path for path in evaluated.rglob("*") if path.is_file()} - known
     left = {path for path in left if "tensorboard" not in path.parts}
-    assert left == {names.ledger(evaluated), names.lock(evaluated)}
+    locks = {names.lock(evaluated), names.split_lock(evaluated, 0)}
+    assert left == {names.ledger(evaluated), *locks}
 
 
 FILES = [

@@ -137,7 +137,6 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     )
     if then is not None:
         return learner, then
-    folder.begin(training.maps, training.split)
     better = training.task.higher_is_better()
     directions = {name: better[name] for name in planned.config.task.selection_metrics}
     return learner, TrainState(0, False, Selection(directions), Stopping())

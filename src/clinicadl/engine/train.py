@@ -242,9 +242,10 @@ def _train_splits(
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue
-            for event in train_split(planned, one, maps):
-                for observer in watching:
-                    observer(event)
+            with folder.training(maps, one.number):
+                for event in train_split(planned, one, maps):
+                    for observer in watching:
+                        observer(event)
 
 
 def _is_finished(planned: Plan, split: int, maps: Path) -> bool:

@@ -21,6 +21,7 @@ from clinicadl.errors import (
 from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
     existing_folder,
+    is_held,
     lock,
     read_json,
     refuse_unwritable,
@@ -372,10 +373,24 @@ def is_unfinished(maps: Path, split: int) -> bool:
     return names.unfinished(maps, split).is_dir()
 
 
-def begin(maps: Path, split: int) -> None:
-    """Mark a split as being trained."""
-    with writing(names.unfinished(maps, split)):
-        names.unfinished(maps, split).mkdir(parents=True, exist_ok=True)
+def is_running(maps: Path, split: int) -> bool:
+    """Return whether a process is training a split at this moment."""
+    return is_held(names.split_lock(maps, split))
+
+
+@contextmanager
+def training(maps: Path, split: int) -> Iterator[None]:
+    """Mark a split as being trained: begun until `finish`, and running inside of the block.
+
+    Raises
+    ------
+    OutputError
+        Another process trains it, or it cannot be written.
+    """
+    with lock(names.split_lock(maps, split), f"split {split} of the MAPS"):
+        with writing(names.unfinished(maps, split)):
+            names.unfinished(maps, split).mkdir(exist_ok=True)
+        yield
 
 
 def finish(maps: Path, split: int) -> None:

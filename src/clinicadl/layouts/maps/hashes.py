@@ -31,7 +31,7 @@ def seal_maps(maps: Path) -> None:
 def seal_split(maps: Path, number: int) -> None:
     """Record the hashes of the weights and training logs of a split; its results have their own."""
     home = names.split(maps, number)
-    kept = [*home.glob("*/*.safetensors"), *home.rglob(names.training_log(maps, number).name)]
+    kept = [*home.glob("*/*.safetensors"), *names.training_logs(maps, number)]
     seal(home, [path for path in kept if path.parent != names.unfinished(maps, number)])
 
 

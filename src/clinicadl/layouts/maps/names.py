@@ -68,6 +68,12 @@ def unfinished(maps: Path, number: int) -> Path:
     return split(maps, number) / "tmp"
 
 
+def split_lock(maps: Path, number: int) -> Path:
+    """Return the file that the process holds which trains a split."""
+    # It stays: some file systems cannot remove the folder of an open file.
+    return split(maps, number) / ".lock"
+
+
 def checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the file from which a network of a split goes on."""
     return unfinished(maps, number) / f"{_network(network)}checkpoint.safetensors"
@@ -93,6 +99,12 @@ def logs(maps: Path, number: int, network: int | None = None) -> Path:
 def training_log(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the table of metrics by epoch."""
     return logs(maps, number, network) / "training.tsv"
+
+
+def training_logs(maps: Path, number: int) -> list[Path]:
+    """Return the tables of metrics that are there: one, or one a network, in their order."""
+    one = training_log(maps, number)
+    return [one] if one.exists() else sorted(one.parent.glob(f"network-*/{one.name}"))
 
 
 def tensorboard(maps: Path, number: int, part: str, network: int | None = None) -> Path:
