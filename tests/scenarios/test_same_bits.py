@@ -60,12 +60,14 @@ def test_the_command_line_and_the_function_do_the_same(
     same_bits(tmp_path / "maps", trained_once)
 
 
-@pytest.mark.parametrize("line", ["epoch 0", "epoch 1", "epoch 2"])
+@pytest.mark.parametrize(
+    ("line", "n_proc"), [("epoch 0", 0), ("epoch 1", 0), ("epoch 1", 2), ("epoch 2", 0)]
+)
 def test_a_killed_training_goes_on_to_the_same_bits(
-    prepared_once, trained_once, tmp_path, line, same_bits
+    prepared_once, trained_once, tmp_path, line, n_proc, same_bits
 ):
     maps = tmp_path / "maps"
-    command = [sys.executable, "-m", "clinicadl", *flags(prepared_once, maps)]
+    command = [sys.executable, "-m", "clinicadl", *flags(prepared_once, maps), "-np", str(n_proc)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=one_thread()) as training:
         # The line is said after the checkpoint: the kill falls into whatever comes next.
         assert any(line in said for said in training.stderr)

@@ -104,6 +104,8 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
         The models have seen participants of the group.
     OutputError
         The results exist already, or the MAPS cannot be written.
+    InvalidDataError
+        The images are not those that the group was defined with.
     """
     opened = folder.open_maps(maps)
     folder.check_group_name(name)
@@ -117,6 +119,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     _refuse_existing_results(config, maps, name, models)
     folder.refuse_read_only(maps, *(names.results(maps, *model, name) for model in models))
     stored = stored_of(opened, group)
+    _refuse_other_images(group, stored, name)
     check_keep(task, _keep(config), stored, group.table)
     verdict = check.evaluation(
         name,
@@ -282,6 +285,24 @@ def _refuse_existing_results(
         raise OutputError(
             "The results exist already", where=names.results(maps, *done[0], name),
             fix="Read them there, choose another group, or add --overwrite",
+        )  # fmt: skip
+
+
+def _refuse_other_images(group: Group, stored: Stored, name: str) -> None:
+    """Refuse a group whose images changed: results of one name are about the same images.
+
+    Raises
+    ------
+    InvalidDataError
+        So it is.
+    """
+    known = folder.image_hashes(group)
+    odd = [key for key, digest in known.items() if stored.origins[key].sha256 != digest]
+    if odd:
+        raise InvalidDataError(
+            f"{len(odd)} images changed since the data group was defined", where=f"groups/{name}",
+            found=listed(" | ".join(key) for key in odd),
+            fix="Put them back, choose another name, or define the group anew with --overwrite",
         )  # fmt: skip
 
 
