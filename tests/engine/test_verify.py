@@ -211,6 +211,31 @@ def test_a_split_comes_out_again_bit_by_bit(trained):
         verify(trained, rerun=True, split=1)
 
 
+def test_several_networks_from_those_of_another_maps_come_out_again(prepared, config_of, tmp_path):
+    """Without folds, on slices; the second epoch of the second network then differs."""
+    content = json.loads((prepared / "tensor_extraction/tiny.json").read_text())
+    slices = {"mode": "slice", "slice_mode": "single", "discarded_slices": [8, 7]}
+    (prepared / "tensor_extraction/slices.json").write_text(json.dumps(content | slices))
+    one_split = {
+        "data": {
+            "preprocessing_json": "slices", "tsv_directory": prepared / "split/2_fold/split-0",
+        },
+        "validation": {"n_splits": 0, "split": []},
+        "optimization": {"epochs": 2},
+    }  # fmt: skip
+    config = config_of(prepared, **one_split).model_copy(update={"multi_network": True})
+    train(config, tmp_path / "source")
+    transfer = config_of(prepared, **one_split, transfer={"transfer_path": tmp_path / "source"})
+    maps = tmp_path / "maps"
+    train(transfer.model_copy(update={"multi_network": True}), maps)
+    said = verify(maps, rerun=True)
+    assert said.different == said.unchecked == ()
+    log = names.training_log(maps, 0, 1)
+    edited(log, "\n1\t", "\n1\t9")
+    (said,) = [one for one in verify(maps, rerun=True).different if "epoch" in one]
+    assert said.startswith("split 0, network 1, the first epoch that differs is 1: iteration")
+
+
 def test_the_first_epoch_that_differs_is_named(trained):
     """As if the record spoke of another run: its log, weights and results are edited."""
     log = trained / "split-0/training_logs/training.tsv"

@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from clinicadl import verify
+
 N_KILLS = 20
 
 
@@ -31,5 +33,6 @@ def test_twenty_kills_at_random_moments_change_no_bit(prepared_once, tmp_path, s
     whole = {one["maps"] for one in tried if not one["killed"]}
     for maps in ("counted", *whole):
         same_bits(tmp_path / maps, tmp_path / "whole")
+        assert verify(tmp_path / maps).different == ()
         assert not [*(tmp_path / maps).rglob(".partial-*")]
         assert not (tmp_path / maps / "split-0/tmp").exists()
