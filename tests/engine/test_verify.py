@@ -260,6 +260,16 @@ def test_the_first_epoch_that_differs_is_named(trained):
     )
 
 
+def test_a_split_is_trained_again_with_the_recorded_number_of_threads(trained):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        assert verify(trained, rerun=True).different == ()
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_other_versions_are_named_beside_a_difference_and_not_without(trained, monkeypatch):
     record = json.loads((trained / "maps.json").read_text())
     record["generated_by"]["torch"] = "0.4.1"

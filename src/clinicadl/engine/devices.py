@@ -99,6 +99,20 @@ def resolve(gpu: bool | None) -> Device:
 
 
 @contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Let torch compute with as many threads as said inside the block; as it is when None.
+
+    Sums over another number of threads end in other last bits.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def memory(setting: str, device: Device) -> Iterator[None]:
     """Let freed memory be kept for the next step inside the block, where that is fast and possible.
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from clinicadl.engine import predict, repeat, train
-from clinicadl.engine.devices import resolve
+from clinicadl.engine.devices import threads
 from clinicadl.engine.events import Observer
 from clinicadl.engine.plan import plan
 from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError, listed
@@ -98,7 +98,7 @@ def refuse_different(maps: Path, found: Iterable[Step]) -> None:
         raise InvalidDataError(
             "The MAPS is not as it was recorded", where=maps,
             found=f"{n_different} {'difference' if n_different == 1 else 'differences'}",
-            fix="Look at what is listed, and take the MAPS from a copy or train it anew",
+            fix="What differs is listed before this line",
         )  # fmt: skip
 
 
@@ -356,16 +356,17 @@ def _data(opened: Maps) -> Iterator[Step]:
 
 def _again(opened: Maps, split: int, observers: Sequence[Observer]) -> Iterator[Step]:
     """Train a split again, and compare all that must be the same bits."""
-    with TemporaryDirectory(prefix="clinicadl-verify-") as temporary:
+    recorded = opened.record.resolved.get("threads")
+    with TemporaryDirectory(prefix="clinicadl-verify-") as temporary, threads(recorded):
         new = Path(temporary) / "maps"
         planned = repeat.ready(opened.path, new, splits=(split,))
+        changes = [*repeat.changes_of_machine(opened.record, planned.device)]
         train.run(planned, new, observers=observers)
         different = [*_different_runs(opened, new, split)]
     if not different:
         yield Step(SAME, f"split {split}: it came out again, bit by bit")
         return
     yield from (Step(DIFFERENT, f"split {split}, {sentence}") for sentence in different)
-    changes = [*repeat.changes_of_machine(opened.record, resolve(planned.config.compute.gpu))]
     for change in changes:
         yield Step(UNCHECKED, f"the bits may differ because {change}")
 
