@@ -186,6 +186,40 @@ def trained(trained_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_once, tmp_path / "maps"))
 
 
+def bits(maps: Path) -> dict[str, bytes]:
+    """Every file that must not depend on when or by how many a MAPS was made."""
+    import pandas as pd
+
+    kept = {}
+    for path in sorted(maps.glob("split-*/**/*")):
+        if path.suffix == ".safetensors" or path.name.endswith(("prediction.tsv", "metrics.tsv")):
+            kept[str(path.relative_to(maps))] = path.read_bytes()
+        if path.name == "training.tsv":
+            table = pd.read_csv(path, sep="\t").drop(columns="time")
+            kept[str(path.relative_to(maps))] = table.to_csv().encode()
+    return kept
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    """Compare two MAPS of one training."""
+    first, second = bits(one), bits(other)
+    assert sorted(first) == sorted(second)
+    assert len(first) >= 11
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+@pytest.fixture(scope="session")
+def bits_of() -> Callable[[Path], dict[str, bytes]]:
+    """Return the function that reads every file that two runs of one training share."""
+    return bits
+
+
+@pytest.fixture(scope="session")
+def same_bits() -> Callable[[Path, Path], None]:
+    """Return the function that compares two MAPS of one training bit by bit."""
+    return assert_same_bits
+
+
 def run_cli(*arguments: object, folder: Path | None = None):
     """Run the command line in a process of its own; return what it said and its exit code."""
     import subprocess

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.repeat import train_from as train_from
     from clinicadl.engine.train import resume as resume
     from clinicadl.engine.train import train as train
+    from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.report.contents import show_maps as show_maps
@@ -95,6 +96,7 @@ _HOMES = {
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",
+    "verify": "clinicadl.engine.verify:verify",
 }
 
 __all__ = sorted(_HOMES)

@@ -334,3 +334,29 @@ def test_an_unfinished_split_has_no_say(trained, prepared_once):
     (trained / "split-0/tmp").mkdir()
     with pytest.raises(MissingInputError, match="none"):
         predict(new_group(prepared_once), trained, "test")
+
+
+def test_images_that_changed_since_the_group_was_defined_are_refused(trained, prepared):
+    from clinicadl import PrepareConfig, prepare_data
+    from clinicadl.layouts import images
+
+    table = prepared / "split/test_baseline.tsv"
+    config = PredictConfig(
+        caps_directory=prepared, participants_tsv=table, gpu=False, n_proc=0,
+        selection_metrics=("loss",),
+    )  # fmt: skip
+    predict(config, trained, "new")
+    again = PredictConfig(selection_metrics=("BA",), gpu=False, n_proc=0)
+    who = pd.read_csv(table, sep="\t")["participant_id"][0]
+    (path,) = prepared.glob(f"subjects/{who}/ses-M000/custom/*.nii.gz")
+    old = images.read(path)
+    images.write(path, old.voxels + 1, affine=old.affine)
+    suffix = {"name": "custom", "custom_suffix": "desc-Tiny_T1w.nii.gz"}
+    prepare_data(
+        PrepareConfig(caps_directory=prepared, preprocessing=suffix, extract_json="tiny", n_proc=1)
+    )
+    with pytest.raises(InvalidDataError, match=f"1 images changed.*{who} . ses-M000.*--overwrite"):
+        predict(again, trained, "new")
+    assert not (trained / "split-0/best-BA/new").exists()
+    predict(config.model_copy(update={"overwrite": True}), trained, "new")
+    predict(again, trained, "new")

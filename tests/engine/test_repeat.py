@@ -89,7 +89,7 @@ def test_what_is_not_as_it_was_is_said(prepared, config_of, tmp_path, caplog):
     extraction.write_text(json.dumps(json.loads(extraction.read_text()) | {"note": 1}))
     repeat.ready(tmp_path / "one", tmp_path / "two")
     said = " ".join(warnings_of(caplog))
-    words = (str(home), "extraction JSON has changed", "'threads': 64", "versions of the packages")
+    words = (str(home), "extraction JSON has changed", "and was 64", "versions of the packages")
     assert [word for word in words if word not in said] == []
     assert "images are others" not in said
 

@@ -209,7 +209,7 @@ OPTIONS = {
 }
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     pass
 
 

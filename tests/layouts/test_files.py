@@ -348,6 +348,31 @@ def test_json_of_an_editor_that_writes_a_byte_order_mark_is_read(tmp_path):
     assert files.read_json(path, "record") == {"key": 1}
 
 
+def test_a_lock_goes_with_the_process_that_took_it_and_not_with_its_forks(tmp_path):
+    """As when a training is killed whose processes that read samples live on for a while."""
+    path = tmp_path / ".lock"
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from clinicadl.layouts.files import lock\n"
+        "with lock(Path(sys.argv[1]), 'MAPS'):\n"
+        "    ready, told = os.pipe()\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        os.write(told, b'x')\n        os.read(0, 1)\n        os._exit(0)\n"
+        "    os.read(ready, 1)\n"
+        "    print(child, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        child = int(holder.stdout.readline())
+        assert holder.wait() == -signal.SIGKILL
+        assert Path(f"/proc/{child}").exists()
+        with files.lock(path, "MAPS"):
+            holder.stdin.write(b"x")
+
+
 def test_a_lock_is_held_by_one_process_and_let_go_even_by_a_kill(tmp_path):
     path = tmp_path / "folder" / ".lock"
     with files.lock(path, "MAPS"):
@@ -440,3 +465,35 @@ def test_each_reason_against_writing_says_what_to_do(tmp_path, number, fix):
     with pytest.raises(OutputError, match=fix) as refusal:
         files.refuse_writing(tmp_path, OSError(number, os.strerror(number)))
     assert os.strerror(number) in str(refusal.value)
+
+
+def test_the_file_that_was_there_is_kept_beside_the_new_one(tmp_path):
+    path, former = tmp_path / "a.txt", tmp_path / "former.txt"
+    for content in ("one", "two", "three"):
+        with whole_file(path, former=former) as temporary:
+            temporary.write_text(content)
+    assert (path.read_text(), former.read_text()) == ("three", "two")
+    with pytest.raises(ValueError, match="no"), whole_file(path, former=former) as temporary:
+        raise ValueError("no")
+    assert (path.read_text(), former.read_text()) == ("three", "two")
+
+
+def test_what_killed_processes_left_half_written_goes_and_nothing_else(tmp_path):
+    kept = tmp_path / "below" / "a.txt"
+    kept.parent.mkdir()
+    kept.touch()
+    (tmp_path / "below" / ".partial-0-1-a.txt").touch()
+    (tmp_path / ".partial-0-2-folder" / "deep").mkdir(parents=True)
+    (tmp_path / ".partial-0-2-folder" / "deep" / ".partial-0-3-a").touch()
+    files.remove_partial(tmp_path)
+    assert [*tmp_path.rglob("*")] == [kept.parent, kept]
+
+
+def test_it_can_be_asked_whether_a_file_is_held(tmp_path):
+    path = tmp_path / ".lock"
+    assert not files.is_held(path)
+    assert not path.exists()
+    with files.lock(path, "MAPS"):
+        assert files.is_held(path)
+        assert files.is_held(path), "it was not let go by asking"
+    assert not files.is_held(path)

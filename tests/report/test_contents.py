@@ -8,8 +8,10 @@ import re
 import pandas as pd
 import pytest
 
-from clinicadl import PredictConfig, import_maps, predict, show_maps
+from clinicadl import PredictConfig, import_maps, predict, resume, show_maps, train
+from clinicadl.engine.events import BatchDone, Evaluated
 from clinicadl.errors import InvalidDataError, MissingInputError
+from clinicadl.layouts.maps import folder
 
 
 def lines(maps):
@@ -44,13 +46,48 @@ def test_a_page_shows_the_metrics_of_each_best_model(trained):
         assert f"BA {value:.3f} [{low:.3f}, {high:.3f}]" in line
         assert f"best by {metric} (epoch " in line
         assert re.search(r"loss \d\.\d{3}$", line)
-    assert said[0].startswith("split 0 trained")
+    assert said[0].startswith("split 0 finished")
     assert said[2:] == ["split 1 not trained"]
 
 
 def test_a_page_says_that_a_split_is_unfinished(trained):
+    log = trained / "split-0/training_logs/training.tsv"
     (trained / "split-0/tmp").mkdir()
-    assert section(lines(trained), "Splits")[0].startswith("split 0 unfinished best by BA")
+    said = section(lines(trained), "Splits")
+    assert said[0].startswith("split 0 interrupted, epoch 2 of 0-2 best by BA")
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
+    said = section(lines(trained), "Splits")
+    assert said[0].startswith("split 0 interrupted, epoch 0 of 0-2 best by BA")
+    log.unlink()
+    assert section(lines(trained), "Splits")[0].startswith("split 0 interrupted best by BA")
+
+
+def test_a_page_says_that_a_split_runs_and_how_far(prepared_once, config_of, tmp_path):
+    """Also while another command holds the MAPS: a split runs if somebody trains it."""
+    maps, said = tmp_path / "maps", []
+
+    def show(event):
+        if isinstance(event, BatchDone | Evaluated):
+            said.append(section(lines(maps), "Splits")[0])
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if isinstance(event, BatchDone) and event.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(config_of(prepared_once), maps, observers=[show, kill])
+    assert said[0] == "split 0 running"
+    assert [one for one in said if one.startswith("split 0 running, epoch 0 of 0-2 best by")]
+    assert said[-1].startswith("split 0 running, epoch 1 of 0-2 best by")
+    with folder.held(maps):
+        last = section(lines(maps), "Splits")
+    assert last[0].startswith("split 0 interrupted, epoch 1 of 0-2 best by")
+    assert last[-1] == "split 1 not trained"
+    resume(maps)
+    assert section(lines(maps), "Splits")[0].startswith("split 0 finished best by")
 
 
 def test_a_page_counts_the_groups_and_shows_the_looks(trained, prepared_once):
@@ -83,7 +120,7 @@ def test_a_published_maps_is_shown_and_says_how_to_read_it(published_maps):
     assert "optimization.batch_size 4" in section(found, "Experiment")
     (split,) = section(found, "Splits")
     assert split == (
-        "split 0 trained best by loss BA 0.750 [0.500, 1.000], accuracy 0.800 [0.600, 0.900], "
+        "split 0 finished best by loss BA 0.750 [0.500, 1.000], accuracy 0.800 [0.600, 0.900], "
         "F1_score 0.700 [0.400, 0.800], sensitivity 0.600 [0.300, 0.700], loss 0.500"
     )
     assert section(found, "Data groups")[0].endswith("predicted: split 0 by loss")
@@ -94,7 +131,7 @@ def test_a_published_maps_that_cannot_be_read_is_shown_all_the_same(published_of
     (reason,) = [line for line in found if line.startswith("it cannot be imported.")]
     assert "NoSuchNet is not known here" in reason
     assert "architecture NoSuchNet" in section(found, "Experiment")
-    assert section(found, "Splits")[0].startswith("split 0 trained")
+    assert section(found, "Splits")[0].startswith("split 0 finished")
 
 
 def test_tables_of_one_row_and_tables_that_are_gone_are_no_hindrance(published_maps):

@@ -447,7 +447,7 @@ CASES = [
         ("maps.json", "config"),
     ),
     Case("resume: no such split", None, f"{RESUME} --split 7", 2, ("7",)),
-    Case("a damaged checkpoint", checkpoint, RESUME, 65, ("checkpoint.safetensors",)),
+    Case("a damaged checkpoint", checkpoint, RESUME, 75, ("checkpoint.safetensors", "Remove")),
     Case(
         "a changed table",
         replaced(f"caps/{TRAIN_TABLE}", "\tF\n", "\tM\n", 1),
@@ -531,7 +531,8 @@ def test_bad_input_gets_one_sentence_and_its_exit_code(case, folder, invoke):
         return
     # Nothing is lost and nothing half-done is left: a refusal changes nothing but its own list.
     kept = {name: content for name, content in after.items() if not name.endswith("_failed.tsv")}
-    ledger = {"maps/ledger.tsv", "maps/groups/new/data.tsv", "maps/groups/new/maps.json"}
+    group = ("data.tsv", "maps.json", "sha256.json")
+    ledger = {"maps/ledger.tsv", *(f"maps/groups/new/{name}" for name in group)}
     if case.name == "damaged weights":
         kept = {name: content for name, content in kept.items() if name not in ledger}
         kept = {n: c for n, c in kept.items() if not n.startswith("maps/split-0/best-BA/new/")}

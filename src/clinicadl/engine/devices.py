@@ -108,6 +108,10 @@ class Device:
             "amp": self.amp,
             "compile": self.compiles,
             "processes": self.ranks.world,
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         }
 
 
@@ -164,6 +168,20 @@ def deterministic(settings: ReproducibilityConfig) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Let torch compute with as many threads as said inside the block; as it is when None.
+
+    Sums over another number of threads end in other last bits.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import TrainingSplit
 from clinicadl.layouts import caps, files
-from clinicadl.layouts.maps import folder, ledger, names, published
+from clinicadl.layouts.maps import folder, hashes, ledger, names, published
 from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.published import PublishedMaps
 from clinicadl.layouts.maps.record import Imported, Parent, Record
@@ -146,6 +146,7 @@ def write(planned: ImportPlan) -> None:
         for split, old in _by_split(planned).items():
             for path in published.logs(old):
                 _copy(path, names.split(new, split) / path.relative_to(old))
+            hashes.seal_split(new, split)
         looks = _copy_results(planned, new)
         _enter(planned, new, looks)
 
@@ -487,6 +488,7 @@ def _copy_results(planned: ImportPlan, new: Path) -> dict[str, list[str]]:
                 if names.description(results).exists():
                     _copy(names.description(results), names.description(target))
                 files.write_json(names.guard(target), planned.verdicts[name].to_record())
+                hashes.seal(target)
                 looks.setdefault(name, []).append(f"split-{split}/best-{metric}")
     return looks
 

@@ -351,4 +351,5 @@ def _save(training: Training, network: int | None, learner: Learner, now: TrainS
     # What the checkpoint refers to must be on the disk before it.
     for metric in now.selection.best:
         flush(names.weights(training.maps, training.split, metric, network))
-    state.save(names.checkpoint(training.maps, training.split, network), learner, now)
+    places = (training.maps, training.split, network)
+    state.save(names.checkpoint(*places), learner, now, former=names.former_checkpoint(*places))

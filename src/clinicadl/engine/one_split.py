@@ -41,7 +41,9 @@ def train_split(planned: Plan, one: SplitPlan, maps: Path) -> Iterator[Event]:
     Raises
     ------
     InvalidDataError
-        The training diverged, or the checkpoint is damaged.
+        The training diverged.
+    CannotResumeError
+        All checkpoints are damaged.
     """
     training = _training(planned, one, maps)
     begun = {number: _begin(planned, training, number) for number in training.networks}
@@ -158,11 +160,17 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
         averages.first(settings.averaging, network),
         planned.device.scaler(),
     )
-    checkpoint = names.checkpoint(training.maps, training.split, number)
-    if checkpoint.exists():
-        return learner, state.load(checkpoint, learner)
-    if planned.device.ranks.is_first:
-        folder.begin(training.maps, training.split)
+    places, ranks = (training.maps, training.split, number), planned.device.ranks
+    if not ranks.is_first:
+        # A damaged checkpoint is put aside by the first, before the others look.
+        ranks.wait()
+    then = state.restore(
+        names.checkpoint(*places), learner, former=names.former_checkpoint(*places)
+    )
+    if ranks.is_first:
+        ranks.wait()
+    if then is not None:
+        return learner, then
     better = training.task.higher_is_better()
     directions = {name: better[name] for name in planned.config.task.selection_metrics}
     return learner, TrainState(0, False, Selection(directions), Stopping())

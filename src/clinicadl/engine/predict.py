@@ -103,7 +103,9 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     LeakageError
         The models have seen participants of the group.
     OutputError
-        The results exist already.
+        The results exist already, or the MAPS cannot be written.
+    InvalidDataError
+        The images are not those that the group was defined with.
     """
     device = resolve(config.gpu, config.amp)
     if device.ranks.world > 1:
@@ -121,7 +123,9 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     targets = _targets(config, task, group, name)
     models = _models(config, maps)
     _refuse_existing_results(config, maps, name, models)
-    stored = _stored(opened, group)
+    folder.refuse_read_only(maps, *(names.results(maps, *model, name) for model in models))
+    stored = stored_of(opened, group)
+    _refuse_other_images(group, stored, name)
     check_keep(task, _keep(config), stored, group.table)
     verdict = check.evaluation(
         name,
@@ -155,8 +159,10 @@ def run(planned: PredictPlan) -> Iterator[Model]:
     path, group = planned.maps.path, planned.group
     with folder.held(path), memory("fast", planned.device), readers_watched():
         if planned.is_new:
+            origins = planned.stored.origins.items()
+            known = folder.with_hashes(group, {key: found.sha256 for key, found in origins})
             folder.write_group(
-                path, planned.name, group.table, group.origin, overwrite=planned.config.overwrite
+                path, planned.name, group.table, known.origin, overwrite=planned.config.overwrite
             )
         ledger.look(
             path,
@@ -288,7 +294,34 @@ def _refuse_existing_results(
         )  # fmt: skip
 
 
-def _stored(maps: Maps, group: Group) -> Stored:
+def _refuse_other_images(group: Group, stored: Stored, name: str) -> None:
+    """Refuse a group whose images changed: results of one name are about the same images.
+
+    Raises
+    ------
+    InvalidDataError
+        So it is.
+    """
+    known = folder.image_hashes(group)
+    odd = [key for key, digest in known.items() if stored.origins[key].sha256 != digest]
+    if odd:
+        raise InvalidDataError(
+            f"{len(odd)} images changed since the data group was defined", where=f"groups/{name}",
+            found=listed(" | ".join(key) for key in odd),
+            fix="Put them back, choose another name, or define the group anew with --overwrite",
+        )  # fmt: skip
+
+
+def stored_of(maps: Maps, group: Group) -> Stored:
+    """Return the images of a data group, as the models of a MAPS take them.
+
+    Raises
+    ------
+    MissingInputError
+        An image or tensor is gone.
+    InvalidDataError
+        A tensor does not belong to its image any more, or its shape is another.
+    """
     record, places = maps.record, folder.caps_of(group)
     where = names.record(maps.path)
     extractions = [caps.parse_extraction(content, where) for content in record.extractions]

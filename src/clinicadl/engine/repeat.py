@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clinicadl.config.published import extraction
 from clinicadl.config.read import experiment
 from clinicadl.engine import train
+from clinicadl.engine.devices import Device
 from clinicadl.engine.events import Observer
 from clinicadl.engine.plan import Plan
 from clinicadl.errors import listed
@@ -16,6 +17,7 @@ from clinicadl.layouts import caps
 from clinicadl.layouts.maps import folder, names, published
 from clinicadl.layouts.maps import record as records
 from clinicadl.layouts.maps.folder import Maps
+from clinicadl.layouts.maps.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +64,21 @@ def ready(source: Path, maps: Path, *, splits: Sequence[int] = ()) -> Plan:
         return train.ready(experiment(given, file=source), maps)
     is_old = published.is_one(source)
     planned = train.ready(experiment(given, file=names.record(source)), maps)
-    for change in _from_1(source, planned) if is_old else _changes(source, planned):
+    for change in _from_1(source, planned) if is_old else _all_changes(source, planned):
         logger.warning("the new MAPS will not be the same: %s", change)
     return planned
 
 
-def _changes(source: Path, planned: Plan) -> Iterator[str]:
+def _all_changes(source: Path, planned: Plan) -> Iterator[str]:
     """Yield what is not as it was, of all that the bits depend on."""
     record = records.read(source)
+    yield from changes_of_data(source, record, planned)
+    if record.imported is None:
+        yield from changes_of_machine(record, planned.device)
+
+
+def changes_of_data(source: Path, record: Record, planned: Plan) -> Iterator[str]:
+    """Yield what is not as it was, of all that the training read."""
     changed = [path for path, digest in record.tables.items() if planned.tables.get(path) != digest]
     if changed:
         yield f"tables have changed, or are not read any more: {listed(changed)}"
@@ -80,10 +89,23 @@ def _changes(source: Path, planned: Plan) -> Iterator[str]:
     before, now = folder.read_seen(source), train.everybody_seen(planned)
     if before.to_numpy().tolist() != now.to_numpy().tolist():
         yield "the images are others"
-    if record.resolved != planned.device.to_record():
-        yield f"the device is {planned.device.to_record()}, and was {record.resolved}"
-    if record.generated_by != records.generated_by():
-        yield "the versions of the packages are others"
+
+
+def changes_of_machine(record: Record, device: Device) -> Iterator[str]:
+    """Yield what is not as it was, of all that computed: then the bits may be others."""
+    if record.resolved != device.to_record():
+        yield f"the device is {_differing(device.to_record(), record.resolved)}"
+    now = records.generated_by()
+    if record.generated_by != now:
+        yield f"the versions of the packages are others: {_differing(now, record.generated_by)}"
+
+
+def _differing(now: Mapping[str, object], before: Mapping[str, object]) -> str:
+    return listed(
+        f"{name} {now.get(name)}, and was {before.get(name)}"
+        for name in {**now, **before}
+        if now.get(name) != before.get(name)
+    )
 
 
 def _from_1(source: Path, planned: Plan) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,17 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from clinicadl.engine.events import Row
 from clinicadl.engine.select import Selection, Stopping
+from clinicadl.errors import (
+    CannotResumeError,
+    ClinicaDLError,
+    InvalidDataError,
+    MissingInputError,
+    listed,
+)
+from clinicadl.layouts.files import writing
 from clinicadl.networks import weights
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,11 @@ class Learner:
     """Of losses in half precision."""
 
 
-def save(path: Path, learner: Learner, state: TrainState) -> None:
-    """Write a checkpoint, whole: one file with the tensors and, as JSON, everything else."""
+def save(path: Path, learner: Learner, state: TrainState, *, former: Path | None = None) -> None:
+    """Write a checkpoint, whole: one file with the tensors and, as JSON, everything else.
+
+    The one that was there is kept as ``former``.
+    """
     tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
     if learner.average is not None:
         of_average = learner.average.state_dict()
@@ -71,7 +85,43 @@ def save(path: Path, learner: Learner, state: TrainState) -> None:
         "scheduler": learner.scheduler.state_dict() if learner.scheduler else None,
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
     }
-    weights.write(path, tensors, facts)
+    weights.write(path, tensors, facts, former=former)
+
+
+def restore(path: Path, learner: Learner, *, former: Path) -> TrainState | None:
+    """Put the newest sound checkpoint into the learner and return where it stands.
+
+    Returns
+    -------
+    None where there is no checkpoint yet.
+
+    Raises
+    ------
+    CannotResumeError
+        All that are there are damaged.
+    """
+    # A process that was killed between two renames left the former one alone: it is as good.
+    there = [one for one in (path, former) if one.exists()]
+    damage: ClinicaDLError | None = None
+    for one in there:
+        try:
+            state = load(one, learner)
+        except (InvalidDataError, MissingInputError) as error:
+            damage = error
+            continue
+        if damage is not None:
+            logger.warning("%s The one before it is used, of epoch %d", damage, state.epoch - 1)
+            # The next one must not put the damaged one in its place.
+            with writing(path):
+                one.replace(path)
+        return state
+    if damage is None:
+        return None
+    raise CannotResumeError(
+        "The training cannot go on: its checkpoints are damaged", where=listed(there),
+        found=damage.what,
+        fix="Remove them to train this split from its beginning; other splits are not concerned",
+    ) from damage  # fmt: skip
 
 
 def load(path: Path, learner: Learner) -> TrainState:

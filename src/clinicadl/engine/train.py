@@ -170,6 +170,8 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
     ------
     UsageError
         There is no such split.
+    OutputError
+        The MAPS cannot be written, or another process writes to it.
     CannotResumeError
         The tables, the images or the labels are not those that the training began with.
     """
@@ -180,6 +182,7 @@ def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observ
             fix="Train it anew with: clinicadl train from-maps MAPS NEW_MAPS",
         )  # fmt: skip
     config = opened.record.config
+    folder.refuse_read_only(maps)
     known = range(max(config.validation.n_splits, 1))
     unknown = [number for number in splits if number not in known]
     if unknown:
@@ -271,10 +274,12 @@ def _train_splits(
         for one in planned.splits:
             if one.number not in chosen or _is_finished(planned, one.number, maps):
                 continue
+            held = folder.training(maps, one.number) if is_first else nullcontext()
             try:
-                for event in train_split(planned, one, maps):
-                    if is_first:
-                        watching.tell(event)
+                with held:
+                    for event in train_split(planned, one, maps):
+                        if is_first:
+                            watching.tell(event)
             except BaseException:
                 if is_first:
                     watching.tell(SplitInterrupted(one.number))

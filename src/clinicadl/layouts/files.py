@@ -26,7 +26,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 @contextmanager
-def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True, former: Path | None = None) -> Iterator[Path]:
     """Give a path beside ``path`` to write to, and rename it to ``path`` when the block succeeds.
 
     Folders on the way are made. When the block fails, nothing is left and an old file is untouched.
@@ -39,6 +39,9 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         Whether the content is on the disk before the file has its name. Without, a power cut soon
         after may leave a file that is empty or short: only for what can be told to be whole, and
         made again.
+    former
+        Where the old file goes once the new one is whole; it is lost when None. A process that is
+        killed right then leaves the old file there, and none at ``path``.
 
     Raises
     ------
@@ -52,6 +55,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             yield temporary
             if durable:
                 flush(temporary)
+            if former is not None and path.exists():
+                path.replace(former)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -97,6 +102,15 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 old.rename(path)
             for leftover in (temporary, old):
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes had half-written; for those who alone write to the folder."""
+    for leftover in [*folder.rglob(f"{TEMPORARY}*")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:
@@ -335,6 +349,8 @@ def lock(path: Path, meaning: str) -> Iterator[None]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a")
+    # A process that reads ahead is a fork, which would hold it when this one is gone.
+    os.register_at_fork(after_in_child=handle.close)
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -344,6 +360,19 @@ def lock(path: Path, meaning: str) -> Iterator[None]:
                 fix="Wait until it is done, or stop it",
             ) from error  # fmt: skip
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds ``path`` by `lock`; nothing is written."""
+    try:
+        with path.open("rb") as handle:
+            # Shared, and for a moment: it tells, and lets go when the file is closed.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # nobody made it, or there are no locks here
+    return False
 
 
 @contextmanager

@@ -41,7 +41,12 @@ class Weights(NamedTuple):
 
 
 def write(
-    path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any], *, durable: bool = True
+    path: Path,
+    state: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    *,
+    durable: bool = True,
+    former: Path | None = None,
 ) -> None:
     """Write tensors and facts into one file, whole.
 
@@ -55,7 +60,7 @@ def write(
         Name -> tensor, on any device and in any memory format.
     facts
         What JSON can hold.
-    durable
+    durable, former
         As in `clinicadl.layouts.files.whole_file`.
 
     Raises
@@ -71,7 +76,10 @@ def write(
     # By hand and not by safetensors' own writers: the one leaves a file under a name of its own
     # when it is killed, and hides from us whether the disk was full; the other makes a second copy
     # of all weights in memory. The tests read what stands here with the library.
-    with whole_file(path, durable=durable) as temporary, temporary.open("wb") as stored:
+    with (
+        whole_file(path, durable=durable, former=former) as temporary,
+        temporary.open("wb") as stored,
+    ):
         stored.write(len(header).to_bytes(8, "little") + header)
         for tensor in tensors.values():
             stored.write(_bytes(tensor).data)

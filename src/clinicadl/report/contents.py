@@ -20,7 +20,8 @@ from clinicadl.networks import weights
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, LOSS
 
-TRAINED, UNFINISHED, NOT_TRAINED = "trained", "unfinished", "not trained"
+FINISHED, RUNNING, INTERRUPTED = "finished", "running", "interrupted"
+NOT_TRAINED = "not trained"
 
 _ALWAYS = (("task", "name"), ("network", "name"))
 _MOST_METRICS = 4
@@ -46,6 +47,7 @@ class Split(NamedTuple):
 
     number: int
     state: str
+    """One of four words, and how far the training is that runs or was interrupted."""
     models: tuple[Model, ...]
 
 
@@ -101,7 +103,7 @@ def _of_ours(maps: Path) -> Contents:
         origin=tuple(_origin(record)),
         experiment=(*_settings(config), *_facts(record.label_code, record.input_shape)),
         findings=tuple(str(finding["sentence"]) for finding in record.guard),
-        splits=tuple(_split(maps, number) for number in sorted(numbers)),
+        splits=tuple(_split(maps, config, number) for number in sorted(numbers)),
         groups=tuple(_groups(maps)),
         looks=ledger.read(maps),
     )
@@ -138,11 +140,12 @@ def _text(value: Any) -> str:
     return str(name if isinstance(name, str) and not isinstance(value, Path) else value)
 
 
-def _split(maps: Path, number: int) -> Split:
+def _split(maps: Path, config: ExperimentConfig, number: int) -> Split:
     metrics = names.selection_metrics(maps, number)
-    state = TRAINED if metrics else NOT_TRAINED
+    state = FINISHED if metrics else NOT_TRAINED
     if folder.is_unfinished(maps, number):
-        state = UNFINISHED
+        state = RUNNING if folder.is_running(maps, number) else INTERRUPTED
+        state += _how_far(maps, number, config.optimization.epochs)
     models = []
     for metric in metrics:
         stored = [
@@ -154,6 +157,15 @@ def _split(maps: Path, number: int) -> Split:
         epochs = tuple(int(facts["epoch"]) for facts in stored)
         models.append(Model(metric, epochs, _scores(best / names.VALIDATION, metric), judged))
     return Split(number, state, tuple(models))
+
+
+def _how_far(maps: Path, number: int, n_epochs: int) -> str:
+    """Return the last epoch that was evaluated, of the network that is furthest behind."""
+    found = [
+        int(str(tsv.read(path, "training log")["epoch"].iloc[-1]))
+        for path in names.training_logs(maps, number)
+    ]
+    return f", epoch {min(found)} of 0-{n_epochs - 1}" if found else ""
 
 
 def _groups(maps: Path) -> Iterator[Group]:
@@ -193,12 +205,12 @@ def _of_1(maps: Path) -> Contents:
 
 def _split_of_1(number: int, path: Path) -> Split:
     best = published.best(path)
-    state = TRAINED if best else NOT_TRAINED
+    state = FINISHED if best else NOT_TRAINED
     models = tuple(
         Model(metric, (), _scores(one / names.VALIDATION, metric), tuple(published.results(one)))
         for metric, one in best.items()
     )
-    return Split(number, UNFINISHED if published.is_unfinished(path) else state, models)
+    return Split(number, INTERRUPTED if published.is_unfinished(path) else state, models)
 
 
 def _groups_of_1(maps: Path) -> Iterator[Group]:

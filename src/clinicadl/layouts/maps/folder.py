@@ -11,22 +11,31 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
+from clinicadl.errors import (
+    InvalidDataError,
+    MissingInputError,
+    OutputError,
+    UsageError,
+    listed,
+)
 from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
     existing_folder,
+    is_held,
     lock,
     read_json,
+    refuse_unwritable,
+    remove_partial,
     whole_file,
     whole_folder,
     write_json,
     write_text,
     writing,
 )
-from clinicadl.layouts.maps import names
+from clinicadl.layouts.maps import hashes, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
-_CAPS_OF = "caps_of_cohort"
+_CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
 
 
 class Maps(NamedTuple):
@@ -135,6 +144,7 @@ def fill(
     _write_table(names.seen(folder), seen)
     for (name, split), group in groups.items():
         _write_group(names.group(folder, name, split), group.table, group.origin)
+    hashes.seal_maps(folder)
 
 
 def _information(path: Path, record: Record, layers: str) -> str:
@@ -155,9 +165,34 @@ def open_maps(path: Path) -> Maps:
     return Maps(path, read(existing_folder(path, "MAPS")))
 
 
+def refuse_read_only(maps: Path, *folders: Path) -> None:
+    """Refuse a MAPS into which nothing can be written, before any work is done.
+
+    Parameters
+    ----------
+    maps
+        The MAPS.
+    folders
+        Folders in it that are to be made, or replaced.
+
+    Raises
+    ------
+    OutputError
+        It, or what is above one of the folders, forbids writing.
+    """
+    try:
+        for path in (names.lock(maps), *folders):
+            refuse_unwritable(path)
+    except OutputError as error:
+        raise OutputError(
+            "The MAPS cannot be written, and what is computed is written into it", where=maps,
+            found=error.found, fix="Ask for permission, or copy the MAPS and go on with the copy",
+        ) from error  # fmt: skip
+
+
 @contextmanager
 def held(maps: Path) -> Iterator[None]:
-    """Keep other processes from writing to a MAPS.
+    """Keep other processes from writing to a MAPS; what a killed one had half-written goes.
 
     Raises
     ------
@@ -165,6 +200,7 @@ def held(maps: Path) -> Iterator[None]:
         Another process writes to it.
     """
     with lock(names.lock(maps), "MAPS"):
+        remove_partial(maps)
         yield
 
 
@@ -253,10 +289,25 @@ def caps_of(group: Group) -> dict[str, Path]:
     return {cohort: Path(path) for cohort, path in group.origin[_CAPS_OF].items()}
 
 
+def with_hashes(group: Group, of_images: Mapping[tuple[str, str], str]) -> Group:
+    """Return a data group that knows the hashes of its images."""
+    known = {" | ".join(key): digest for key, digest in of_images.items()}
+    return Group(group.table, {**group.origin, _HASHES: known})
+
+
+def image_hashes(group: Group) -> dict[tuple[str, str], str]:
+    """Return the hashes of the images of a data group, as far as they were known."""
+    known = {
+        tuple(key.split(" | ")): digest for key, digest in group.origin.get(_HASHES, {}).items()
+    }
+    return {(key[0], key[1]): digest for key, digest in known.items()}
+
+
 def _write_group(folder: Path, table: pd.DataFrame, origin: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(names.group_table(folder), table)
     write_json(names.group_origin(folder), origin)
+    hashes.seal(folder)
 
 
 def read_seen(maps: Path) -> pd.DataFrame:
@@ -279,6 +330,7 @@ def new_results(maps: Path, split: int, metric: str, name: str) -> Iterator[Path
     """
     with whole_folder(names.results(maps, split, metric, name), overwrite=True) as folder:
         yield folder
+        hashes.seal(folder)
 
 
 def write_results(folder: Path, name: str, results: Results) -> None:
@@ -321,14 +373,29 @@ def is_unfinished(maps: Path, split: int) -> bool:
     return names.unfinished(maps, split).is_dir()
 
 
-def begin(maps: Path, split: int) -> None:
-    """Mark a split as being trained."""
-    with writing(names.unfinished(maps, split)):
-        names.unfinished(maps, split).mkdir(parents=True, exist_ok=True)
+def is_running(maps: Path, split: int) -> bool:
+    """Return whether a process is training a split at this moment."""
+    return is_held(names.split_lock(maps, split))
+
+
+@contextmanager
+def training(maps: Path, split: int) -> Iterator[None]:
+    """Mark a split as being trained: begun until `finish`, and running inside of the block.
+
+    Raises
+    ------
+    OutputError
+        Another process trains it, or it cannot be written.
+    """
+    with lock(names.split_lock(maps, split), f"split {split} of the MAPS"):
+        with writing(names.unfinished(maps, split)):
+            names.unfinished(maps, split).mkdir(exist_ok=True)
+        yield
 
 
 def finish(maps: Path, split: int) -> None:
-    """Remove what a split needed only while it was being trained."""
+    """Record what a split has become, and remove what it needed only while it was trained."""
+    hashes.seal_split(maps, split)
     shutil.rmtree(names.unfinished(maps, split))
 
 

@@ -68,6 +68,12 @@ def unfinished(maps: Path, number: int) -> Path:
     return split(maps, number) / "tmp"
 
 
+def split_lock(maps: Path, number: int) -> Path:
+    """Return the file that the process holds which trains a split."""
+    # It stays: some file systems cannot remove the folder of an open file.
+    return split(maps, number) / ".lock"
+
+
 def checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the file from which a network of a split goes on."""
     return unfinished(maps, number) / f"{_network(network)}checkpoint.safetensors"
@@ -76,6 +82,11 @@ def checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
 def diverged(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the file that keeps a network as it was when its loss was no number any more."""
     return unfinished(maps, number) / f"{_network(network)}diverged.safetensors"
+
+
+def former_checkpoint(maps: Path, number: int, network: int | None = None) -> Path:
+    """Return the checkpoint before that one, from which it goes on where that one is damaged."""
+    return unfinished(maps, number) / f"{_network(network)}former_checkpoint.safetensors"
 
 
 def epoch_weights(maps: Path, number: int, epoch: int, network: int | None = None) -> Path:
@@ -98,6 +109,12 @@ def logs(maps: Path, number: int, network: int | None = None) -> Path:
 def training_log(maps: Path, number: int, network: int | None = None) -> Path:
     """Return the table of metrics by epoch."""
     return logs(maps, number, network) / "training.tsv"
+
+
+def training_logs(maps: Path, number: int) -> list[Path]:
+    """Return the tables of metrics that are there: one, or one a network, in their order."""
+    one = training_log(maps, number)
+    return [one] if one.exists() else sorted(one.parent.glob(f"network-*/{one.name}"))
 
 
 def tensorboard(maps: Path, number: int, part: str, network: int | None = None) -> Path:
@@ -188,6 +205,11 @@ def kept_image(folder: Path, image: str, kind: str) -> Path:
 def kept_images(folder: Path) -> Path:
     """Return the folder of the NIfTI in a folder of results."""
     return folder / "nifti_images"
+
+
+def hashes(folder: Path) -> Path:
+    """Return the list of hashes of what was written into a folder."""
+    return folder / "sha256.json"
 
 
 def split_numbers(maps: Path) -> list[int]:

@@ -80,7 +80,32 @@ def generated_by() -> dict[str, str]:
     """Return the versions that a result depends on."""
     import platform
 
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    made = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return made | revision(Path(__file__).parent)
+
+
+def revision(sources: Path) -> dict[str, str]:
+    """Return the git revision of a folder of sources; none where git does not keep them.
+
+    A revision with changes that were not committed ends in ``-dirty``.
+    """
+    import subprocess
+
+    def git(*arguments: str) -> str | None:
+        try:
+            said = subprocess.run(  # noqa: S603  # our own words, and no shell
+                ["git", "-C", str(sources), *arguments],  # noqa: S607  # wherever git is
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        except OSError:
+            return None  # there is no git
+        return said.stdout.strip() if said.returncode == 0 else None
+
+    # An environment may lie in a repository that knows nothing of what is installed in it.
+    if not git("ls-files", "."):
+        return {}
+    found = git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return {"revision": found} if found else {}
 
 
 def installed() -> str:
