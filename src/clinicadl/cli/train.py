@@ -115,7 +115,7 @@ def _train(
 def describe(planned: Plan, config: ExperimentConfig) -> None:
     """Print the settings as they were given, with the loss that was chosen, and what they mean."""
     from clinicadl.config.read import to_toml
-    from clinicadl.engine.need import available, in_gb
+    from clinicadl.engine.need import in_gb
     from clinicadl.engine.train import needed
 
     click.echo(to_toml(config.model_copy(update={"task": planned.config.task})))
@@ -125,9 +125,7 @@ def describe(planned: Plan, config: ExperimentConfig) -> None:
             f"# split {one.number} ({chosen}): {len(one.train)} sessions of train, "
             f"{len(one.validation)} of validation"
         )
-    memory, free = needed(planned), available(planned.device)
-    of = "" if free is None else f" of {in_gb(free)} that are free"
-    click.echo(f"# memory: about {in_gb(memory.total)}{of}")
+    click.echo(f"# memory: about {in_gb(needed(planned).total)}")
     classes = f"classes: {planned.codes}; " if planned.codes else ""
     click.echo(f"# {classes}shape of a sample: {planned.input_shape}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import re
@@ -80,6 +79,12 @@ class Ranks:
         if self.world > 1:
             distributed.barrier()
 
+    def part(self) -> None:
+        """Take leave of the others once all have done their work."""
+        if self.world > 1:
+            distributed.barrier()
+            distributed.destroy_process_group()
+
 
 ALONE = Ranks()
 
@@ -106,7 +111,6 @@ def join() -> Ranks:
             torch.cuda.set_device(int(local))
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, rank=place.rank, world_size=place.world)
-        atexit.register(distributed.destroy_process_group)
         if not place.is_first:
             # All of them say the same: one voice is enough, but for errors.
             logging.getLogger("clinicadl").setLevel(logging.ERROR)

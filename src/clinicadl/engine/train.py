@@ -284,6 +284,7 @@ def _train_splits(
                 if is_first:
                     watching.tell(SplitInterrupted(one.number))
                 raise
+    planned.device.ranks.part()
 
 
 def _is_finished(planned: Plan, split: int, maps: Path) -> bool:
