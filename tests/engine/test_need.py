@@ -106,3 +106,13 @@ def test_the_free_memory_of_this_machine_is_told():
     device = resolve(False)
     free = need.available(device)
     assert free is None or 0 < free < 2**50
+
+
+def test_what_a_container_holds_of_files_is_free(tmp_path):
+    assert need._left_to(tmp_path) is None
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("5000\n")
+    (tmp_path / "memory.stat").write_text("anon 900\nactive_file 700\ninactive_file 2000\nx 1\n")
+    assert need._left_to(tmp_path) is None
+    (tmp_path / "memory.max").write_text("8000\n")
+    assert need._left_to(tmp_path) == 8000 - 5000 + 2700

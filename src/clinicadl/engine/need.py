@@ -22,6 +22,7 @@ BASE = 350 * 2**20
 _BYTES = 4
 _BATCHES = 4
 """Batches that are on their way: read, put on the device, computed, let go."""
+_CONTAINER = Path("/sys/fs/cgroup")
 _KEPT = 1.5
 """What ``memory = fast`` takes more, for it keeps what was freed."""
 
@@ -103,11 +104,23 @@ def available(device: Device) -> int | None:
         return None
     found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     free = [int(found[1]) * 1024] if found else []
-    limits = [Path("/sys/fs/cgroup") / f"memory.{name}" for name in ("max", "current")]
-    if all(path.is_file() for path in limits):
-        most, now = (path.read_text().strip() for path in limits)
-        free += [int(most) - int(now)] if most.isdigit() else []
-    return min(free, default=None)
+    of_container = _left_to(_CONTAINER)
+    return min([*free, *([] if of_container is None else [of_container])], default=None)
+
+
+def _left_to(container: Path) -> int | None:
+    """Return the bytes that a container may still take; None where it has no limit.
+
+    What it holds of files is given back when memory is wanted.
+    """
+    paths = [container / f"memory.{name}" for name in ("max", "current", "stat")]
+    if not all(path.is_file() for path in paths):
+        return None
+    most, now, stat = (path.read_text().strip() for path in paths)
+    if not most.isdigit():
+        return None
+    of_files = sum(int(n) for n in re.findall(r"^(?:in)?active_file (\d+)$", stat, re.MULTILINE))
+    return int(most) - int(now) + of_files
 
 
 def check(needed: Need, config: ExperimentConfig, device: Device) -> str:
