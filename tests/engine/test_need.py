@@ -7,12 +7,19 @@ import torch
 from torch import nn
 
 from clinicadl import read_experiment, train
+from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.engine import need
 from clinicadl.engine.devices import resolve
-from clinicadl.engine.optimizers import OPTIMIZERS
+from clinicadl.engine.optimizers import OPTIMIZERS, n_kept
 from clinicadl.errors import UsageError
 
 DATA = {"caps_directory": ".", "preprocessing_json": "x", "tsv_directory": "."}
+
+
+KEPT = {
+    "Adadelta": 2, "Adagrad": 1, "Adam": 2, "AdamW": 2, "Adamax": 2, "ASGD": 1, "NAdam": 2,
+    "RAdam": 2, "RMSprop": 1, "SGD": 0,
+}  # fmt: skip
 
 
 def config(**sections):
@@ -28,11 +35,12 @@ def test_what_an_optimizer_keeps_of_a_weight(name):
         optimizer.step()
     (kept,) = optimizer.state_dict()["state"].values() or [{}]
     numbers = sum(value.numel() for value in kept.values() if isinstance(value, torch.Tensor))
-    assert need.STATES[name] * 1000 <= numbers <= need.STATES[name] * 1000 + 10
+    assert KEPT[name] * 1000 <= numbers <= KEPT[name] * 1000 + 10
+    assert n_kept(OptimizationConfig(optimizer=name)) == KEPT[name]
 
 
 def test_all_optimizers_are_counted():
-    assert need.STATES.keys() == OPTIMIZERS.keys()
+    assert KEPT.keys() == OPTIMIZERS.keys()
 
 
 def test_weights_and_batches_are_counted_by_hand():

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from clinicadl import PredictConfig, predict, read_experiment, resume, train
+from clinicadl.config import launch
 from clinicadl.engine import ranks
 from clinicadl.engine.ranks import Ranks
 from clinicadl.errors import UsageError
@@ -114,7 +115,7 @@ def test_images_that_are_given_back_are_put_together_by_the_first(
 
 def test_a_prediction_is_made_by_one_process(prepared_once, config_of, tmp_path, monkeypatch):
     train(config_of(prepared_once, optimization={"epochs": 1}), tmp_path / "maps")
-    monkeypatch.setattr("clinicadl.engine.devices.join", lambda: Ranks(0, 2))
+    monkeypatch.setattr("clinicadl.engine.devices.join", lambda on_gpu: Ranks(0, 2))
     config = PredictConfig(
         caps_directory=prepared_once, gpu=False,
         participants_tsv=prepared_once / "split/test_baseline.tsv",
@@ -151,28 +152,49 @@ def test_one_that_dies_ends_all_and_the_training_can_go_on(prepared_once, config
     assert log_of(maps).equals(log_of(whole))
 
 
-def test_what_one_process_began_alone_may_be_seen_to_its_end_by_one(
-    prepared_once, config_of, tmp_path
-):
+def test_one_process_goes_on_with_what_several_began(prepared_once, config_of, tmp_path):
     maps = tmp_path / "maps"
     config = config_of(prepared_once, network=NETWORK, optimization={"epochs": 1})
     said = run(2, *words_of(config, tmp_path, maps))
     assert said.returncode == 0, said.stderr
-    resume(maps)
+    resume(maps, splits=(1,))
+    assert all(names.weights(maps, split, "loss").is_file() for split in (0, 1))
+
+
+def test_what_is_judged_is_what_is_kept_also_of_an_average_and_of_normalizations(
+    prepared_once, config_of, tmp_path
+):
+    # Each process counts what its samples make of the normalizations, and its average with them.
+    maps = tmp_path / "maps"
+    config = config_of(
+        prepared_once,
+        optimization={
+            "epochs": 2, "batch_size": 3, "averaging": {"name": "ema", "ema_decay": 0.6}
+        },
+        network={"dropout": 0.0},
+    )  # fmt: skip
+    said = run(2, *words_of(config, tmp_path, maps))
+    assert said.returncode == 0, said.stderr
+    log = pd.read_csv(names.training_log(maps, 0), sep="\t")
+    for group, column in (("train", "loss_train"), ("validation", "loss_valid")):
+        table = names.metrics(names.results(maps, 0, "loss", group), "image")
+        best = log.loc[log["loss_valid"].idxmin(), column]
+        # In training each process judges its share: batches of other sizes round otherwise.
+        assert float(pd.read_csv(table, sep="\t")["loss"][0]) == pytest.approx(best, rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("environment", "place"),
     [
-        ({}, Ranks(0, 1)),
-        ({"RANK": "1", "WORLD_SIZE": "3"}, Ranks(1, 3)),
-        ({"SLURM_PROCID": "2", "SLURM_NTASKS": "4", "SLURM_STEP_ID": "0"}, Ranks(2, 4)),
+        ({}, (0, 1)),
+        ({"RANK": "1", "WORLD_SIZE": "3"}, (1, 3)),
+        ({"SLURM_PROCID": "2", "SLURM_NTASKS": "4", "SLURM_STEP_ID": "0"}, (2, 4)),
         # A job of several tasks whose script runs the program itself, and not by srun.
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, Ranks(0, 1)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, (0, 1)),
     ],
 )
 def test_a_launcher_says_who_is_who(environment, place):
-    assert ranks._place(environment) == place
+    assert launch.place(environment) == place
 
 
 @pytest.mark.parametrize(

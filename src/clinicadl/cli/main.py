@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,12 @@ root.params += [
 
 def _prepare(verbose: int, quiet: bool, debug: bool) -> None:
     from clinicadl.cli.console import set_verbosity
+    from clinicadl.config.launch import place
 
+    if place(os.environ).rank:
+        # Processes that train together say the same: one voice is enough, but for errors.
+        quiet = True
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - stays open
     set_verbosity(-1 if quiet else max(verbose, 2 if debug else 0))
 
 

@@ -116,7 +116,6 @@ def describe(planned: Plan, config: ExperimentConfig) -> None:
     """Print the settings as they were given, with the loss that was chosen, and what they mean."""
     from clinicadl.config.read import to_toml
     from clinicadl.engine.need import in_gb
-    from clinicadl.engine.train import needed
 
     click.echo(to_toml(config.model_copy(update={"task": planned.config.task})))
     for one in planned.splits:
@@ -125,7 +124,7 @@ def describe(planned: Plan, config: ExperimentConfig) -> None:
             f"# split {one.number} ({chosen}): {len(one.train)} sessions of train, "
             f"{len(one.validation)} of validation"
         )
-    click.echo(f"# memory: about {in_gb(needed(planned).total)}")
+    click.echo(f"# memory: about {in_gb(planned.needed.total)}")
     classes = f"classes: {planned.codes}; " if planned.codes else ""
     click.echo(f"# {classes}shape of a sample: {planned.input_shape}")
 

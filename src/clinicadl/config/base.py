@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -104,12 +105,13 @@ class Table(Generic[Kind]):
         """
         added = {**_declared(self.group), **plugins.rows(self.group)}
         for name, row in added.items():
-            if not (isinstance(row, type) and issubclass(row, self.kind)):
+            is_whole = isinstance(row, type) and issubclass(row, self.kind) and not isabstract(row)
+            if not is_whole:
                 raise UsageError(
                     f"The row {name} that was added to our table cannot be used",
                     where=f"entry points {self.group}", found=row,
-                    fix=f"Derive it from {self.kind.__module__}.{self.kind.__name__}, or leave "
-                    "its package or plugin out",
+                    fix=f"Derive it from {self.kind.__module__}.{self.kind.__name__} with all that "
+                    "it asks for, or leave its package or plugin out",
                 )  # fmt: skip
         return {**self.rows, **added, **self.rows}
 
@@ -195,22 +197,15 @@ def _loaded(point: EntryPoint) -> type[Choice]:
     UsageError
         There is none; the package is named.
     """
-    package = f" {point.dist.name}" if point.dist else ""
-    where = f"{point.group}: {point.name} = {point.value}"
-    try:
-        row: type[Choice] = point.load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"What the package{package} declares cannot be loaded", where=where, found=error,
-            fix="Mend the package, or uninstall it",
-        ) from error  # fmt: skip
+    row = plugins.of_entry(point)
     is_row = isinstance(row, type) and issubclass(row, Choice)
     if not is_row or row.model_fields["name"].default != point.name:
         raise UsageError(
-            f"What the package{package} declares is no row of the table", where=where, found=row,
+            f"What {plugins.package_of(point)} declares is no row of the table", found=row,
+            where=plugins.line_of(point),
             fix=f"Declare a subclass of Choice whose name is {point.name} by default",
         )  # fmt: skip
-    return row
+    return row  # type: ignore[no-any-return]  # it was just looked at
 
 
 class Place(NamedTuple):

@@ -37,11 +37,4 @@ def load(kind: str, name: str) -> Any:
             "The metric is not known", where="--extra_metrics", found=name,
             fix="Name its file with --plugin, or install its package",
         )  # fmt: skip
-    try:
-        return points[0].load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            "The package that declares the metric cannot be loaded",
-            where=f"{group}: {name} = {points[0].value}", found=error,
-            fix="Mend the package, or uninstall it",
-        ) from error  # fmt: skip
+    return plugins.of_entry(points[0])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.machinery import PathFinder
+from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,6 +117,33 @@ def _run(path: Path) -> Any:
             found=f"{type(error).__name__}: {error}",
         ) from error
     return module
+
+
+def of_entry(point: EntryPoint) -> Any:
+    """Return what an entry point of another package leads to.
+
+    Raises
+    ------
+    UsageError
+        It cannot be loaded; the package is named.
+    """
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"What {package_of(point)} declares cannot be loaded", where=line_of(point),
+            found=error, fix="Mend the package, or uninstall it",
+        ) from error  # fmt: skip
+
+
+def package_of(point: EntryPoint) -> str:
+    """Return which package declares an entry point, in words."""
+    return f"the package {point.dist.name}" if point.dist else "a package"
+
+
+def line_of(point: EntryPoint) -> str:
+    """Return where an entry point is declared, in words."""
+    return f"{point.group}: {point.name} = {point.value}"
 
 
 def rows(group: str) -> Mapping[str, Any]:

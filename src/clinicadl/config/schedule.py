@@ -45,18 +45,29 @@ SCHEDULES: dict[str, type[Choice]] = {
 
 
 class Averaging(Choice):
-    """One row of the table of averages of weights."""
+    """One row of the table of averages of weights.
+
+    ``build()`` returns a function of the number of an update, or of an epoch, from 0 on: the share
+    by which the average goes towards the weights, or None while there is no average yet.
+    """
+
+    every: ClassVar[Literal["never", "update", "epoch"]]
+    """When the average takes the weights."""
 
 
 class NoAveraging(Averaging):
     """The weights themselves."""
 
+    builds: ClassVar[str] = "clinicadl.engine.averages:none"
+    every: ClassVar[Literal["never", "update", "epoch"]] = "never"
     name: Literal["none"] = "none"
 
 
 class Exponential(Averaging):
     """Their exponential moving average over the updates."""
 
+    builds: ClassVar[str] = "clinicadl.engine.averages:exponential"
+    every: ClassVar[Literal["never", "update", "epoch"]] = "update"
     name: Literal["ema"] = "ema"
     ema_decay: float = setting(
         0.999, "Share of the average that an update keeps (less in the first updates)", gt=0, lt=1
@@ -66,6 +77,8 @@ class Exponential(Averaging):
 class Stochastic(Averaging):
     """Their mean over the last epochs (stochastic weight averaging)."""
 
+    builds: ClassVar[str] = "clinicadl.engine.averages:stochastic"
+    every: ClassVar[Literal["never", "update", "epoch"]] = "epoch"
     name: Literal["swa"] = "swa"
     swa_epoch: int = setting(10, "Epoch whose weights are the first of the mean", ge=0)
 

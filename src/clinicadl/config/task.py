@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -51,9 +52,9 @@ class TaskSettings(Choice):
     )
 
     @property
+    @abstractmethod
     def labels(self) -> tuple[str, ...]:
         """Columns of the table that are learnt."""
-        raise NotImplementedError
 
     @field_validator("extra_metrics")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from itertools import chain
 
@@ -12,28 +12,47 @@ from torch.optim.swa_utils import update_bn
 
 from clinicadl.config.schedule import Averaging, Exponential, NoAveraging, Stochastic
 
+Share = Callable[[int], float | None]
+"""Number of an update or epoch -> how far the average goes towards the weights; None: not yet."""
+
+
+def none(settings: NoAveraging) -> Share:
+    """Return that there is no average."""
+    return lambda n: None
+
+
+def exponential(settings: Exponential) -> Share:
+    """Return the share of an exponential average: average <- d average + (1 - d) weights.
+
+    d is ``ema_decay``, but at most (1 + n) / (10 + n) after n updates, so that the first weights,
+    which are random, do not stay for a thousand updates [1]_.
+
+    References
+    ----------
+    .. [1] ``tf.train.ExponentialMovingAverage`` with ``num_updates``.
+    """
+    return lambda n: 1 - min(settings.ema_decay, (1 + n) / (10 + n))
+
+
+def stochastic(settings: Stochastic) -> Share:
+    """Return the share of a mean over the epochs from ``swa_epoch`` on."""
+    first = settings.swa_epoch
+    return lambda epoch: 1 / (epoch - first + 1) if epoch >= first else None
+
 
 def first(settings: Averaging, network: nn.Module) -> nn.Module | None:
     """Return the average before any update: a copy of the network; none where none is kept."""
-    if isinstance(settings, NoAveraging):
-        return None
-    return deepcopy(network).requires_grad_(False)
+    return None if settings.every == "never" else deepcopy(network).requires_grad_(False)
 
 
 def is_judged(settings: Averaging, epoch: int) -> bool:
     """Return whether the average is what an epoch is judged by."""
-    if isinstance(settings, Stochastic):
-        return epoch >= settings.swa_epoch
-    return isinstance(settings, Exponential)
+    share_of: Share = settings.build()
+    return settings.every == "update" or share_of(epoch) is not None
 
 
-@torch.no_grad()
-def after_update(settings: Averaging, average: nn.Module, network: nn.Module, updates: int) -> None:
-    """Take the weights into an exponential average: average <- d average + (1 - d) weights.
-
-    d is ``ema_decay``, but at most (1 + n) / (10 + n) after n updates, so that the first weights,
-    which are random, do not stay for a thousand updates [1]_. What normalizations have counted is
-    averaged in the same way.
+def after_update(settings: Averaging, average: nn.Module, network: nn.Module, updates: int) -> bool:
+    """Take the weights after an update, and what normalizations have counted, into the average.
 
     Parameters
     ----------
@@ -46,22 +65,16 @@ def after_update(settings: Averaging, average: nn.Module, network: nn.Module, up
     updates
         Updates before this one.
 
-    References
-    ----------
-    .. [1] ``tf.train.ExponentialMovingAverage`` with ``num_updates``.
+    Returns
+    -------
+    Whether they were taken.
     """
-    if isinstance(settings, Exponential):
-        decay = min(settings.ema_decay, (1 + updates) / (10 + updates))
-        _towards(average, network, 1 - decay)
+    return settings.every == "update" and _taken(settings, average, network, updates)
 
 
-@torch.no_grad()
 def after_epoch(settings: Averaging, average: nn.Module, network: nn.Module, epoch: int) -> bool:
-    """Take the weights of an epoch into a mean over epochs; return whether they are part of it."""
-    if not (isinstance(settings, Stochastic) and is_judged(settings, epoch)):
-        return False
-    _towards(average, network, 1 / (epoch - settings.swa_epoch + 1))
-    return True
+    """Take the weights after an epoch into the average; return whether they were taken."""
+    return settings.every == "epoch" and _taken(settings, average, network, epoch)
 
 
 def normalize_anew(average: nn.Module, images: Iterable[Tensor]) -> None:
@@ -90,7 +103,12 @@ def counts(network: nn.Module) -> bool:
     )
 
 
-def _towards(average: nn.Module, network: nn.Module, share: float) -> None:
+@torch.no_grad()
+def _taken(settings: Averaging, average: nn.Module, network: nn.Module, n: int) -> bool:
+    share_of: Share = settings.build()
+    share = share_of(n)
+    if share is None:
+        return False
     pairs = zip(
         chain(average.parameters(), average.buffers()),
         chain(network.parameters(), network.buffers()),
@@ -101,3 +119,4 @@ def _towards(average: nn.Module, network: nn.Module, share: float) -> None:
             mean.lerp_(now, share)
         else:
             mean.copy_(now)
+    return True

@@ -144,7 +144,7 @@ def resolve(gpu: bool | None, amp: Amp = "no", *, compiles: bool = False) -> Dev
         channels_last=not on_gpu,
         amp=amp,
         compiles=compiles,
-        ranks=join(),
+        ranks=join(on_gpu=on_gpu),
     )
 
 

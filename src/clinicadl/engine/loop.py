@@ -3,87 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import nan
-from pathlib import Path
 from statistics import fmean
 
-import pandas as pd
 from torch import nn
 
-from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.data import order
-from clinicadl.data.batches import Loader
 from clinicadl.engine import averages, select, state
-from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, joined, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
-from clinicadl.engine.profile import Profile, loading, phase
+from clinicadl.engine.profile import loading, phase
 from clinicadl.engine.state import Learner, TrainState
+from clinicadl.engine.training import Training
 from clinicadl.engine.updates import Place, add_gradients, change_weights
-from clinicadl.guard.check import Verdict
 from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
-from clinicadl.tasks.base import Target, Task, part_column
 
 CHECKPOINT_SHARE = 0.01
 """Of the time of training, what may go into checkpoints."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """Everything that training one split takes and that does not change while it learns."""
-
-    maps: Path
-    split: int
-    config: ExperimentConfig
-    task: Task
-    device: Device
-    loader: Loader
-    verdict: Verdict
-    """What the guard said before the training."""
-    caps_of: Mapping[str, Path]
-    """Cohort -> CAPS."""
-    mode: str
-    table: pd.DataFrame
-    """All samples of train, then all of validation."""
-    targets: Sequence[Target]
-    """What the network should say of each."""
-    part_names: Sequence[str]
-    """What the parts of each image are called, in the order of the samples of an image."""
-    networks: tuple[int | None, ...]
-    """The parts that have a network of their own; (None,) where one network sees all of them."""
-    train: range
-    """Images that the networks are fitted on, by their place in the table."""
-    validation: range
-    """Images that choose their best epoch."""
-    profile: Profile | None = None
-    """Records where the time of the first batches goes."""
-
-    @property
-    def part(self) -> str:
-        """Column of the table that names the part of the image."""
-        return part_column(self.mode)
-
-    def purpose(self, what: str, network: int | None) -> str:
-        """Return what a draw for a network is for.
-
-        A network that sees one part draws by the name of the part, so that it becomes the same
-        network whichever others are trained beside it.
-        """
-        name = "" if network is None else f"/{self.part_names[network]}"
-        return f"{what}/{self.split}{name}"
-
-    def rows(self, images: Iterable[int], networks: Collection[int | None]) -> list[int]:
-        """Return the samples of some images that some networks see, image by image."""
-        n_parts = len(self.part_names)
-        seen = (
-            range(n_parts) if None in networks else [part for part in networks if part is not None]
-        )
-        return [image * n_parts + part for image in images for part in seen]
 
 
 Learners = Mapping[int | None, Learner]
@@ -185,7 +126,9 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
         done = BatchDone(training.split, epoch, number, mean, len(batches[number]))
         yield done, number // steps + 1 if is_update else 0
     for learner in learners.values():
-        ranks.even_out(learner.network.buffers())
+        for one in (learner.network, learner.average):
+            if one is not None:
+                ranks.even_out(one.buffers())
 
 
 def _own(training: Training, rows: Sequence[int], n_networks: int) -> list[int]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from clinicadl.config.experiment import ExperimentConfig
-from clinicadl.config.schedule import NoAveraging
 from clinicadl.engine.devices import Device
+from clinicadl.engine.optimizers import n_kept
 from clinicadl.errors import UsageError
 
 BASE = 350 * 2**20
@@ -25,12 +25,6 @@ _BATCHES = 4
 _CONTAINER = Path("/sys/fs/cgroup")
 _KEPT = 1.5
 """What ``memory = fast`` takes more, for it keeps what was freed."""
-
-STATES = {
-    "Adadelta": 2, "Adagrad": 1, "Adam": 2, "AdamW": 2, "Adamax": 2, "ASGD": 1, "NAdam": 2,
-    "RAdam": 2, "RMSprop": 1, "SGD": 0,
-}  # fmt: skip
-"""Numbers that an optimizer keeps of each weight."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +60,10 @@ def need(config: ExperimentConfig, network: nn.Module, input_shape: Sequence[int
     settings = config.optimization
     every = [*network.parameters(), *network.buffers()]
     learning = [weight for weight in network.parameters() if weight.requires_grad]
-    copies = 1 if isinstance(settings.averaging, NoAveraging) else 2
+    copies = 1 if settings.averaging.every == "never" else 2
     of_weights = _BYTES * (
         copies * sum(one.numel() for one in every)
-        + (1 + STATES[settings.optimizer]) * sum(one.numel() for one in learning)
+        + (1 + n_kept(settings)) * sum(one.numel() for one in learning)
     )
     batch = _BYTES * settings.batch_size * prod(input_shape)
     return Need(n * of_weights, _activations(network, settings.batch_size, input_shape),

@@ -17,13 +17,13 @@ from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
 from clinicadl.engine.given_back import after_training, gives_back, watching
 from clinicadl.engine.levels import levels
-from clinicadl.engine.loop import Training
 from clinicadl.engine.optimizers import optimizer, scheduler
 from clinicadl.engine.plan import Plan, SplitPlan
 from clinicadl.engine.profile import Profile
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.engine.targets import targets_of
+from clinicadl.engine.training import Training
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Results
 from clinicadl.networks import weights

@@ -32,6 +32,16 @@ def optimizer(settings: OptimizationConfig, network: nn.Module) -> Optimizer:
     return build(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
+def n_kept(settings: OptimizationConfig) -> int:
+    """Return the numbers that the optimizer keeps of each weight: seen after a step of two."""
+    network = nn.Linear(2, 1, bias=False)
+    weight, of = network.weight, optimizer(settings, network)
+    weight.grad = torch.ones_like(weight)
+    of.step()
+    kept = [value for one in of.state.values() for value in one.values()]
+    return sum(isinstance(value, torch.Tensor) and value.shape == weight.shape for value in kept)
+
+
 def scheduler(settings: OptimizationConfig, of: Optimizer) -> ReduceLROnPlateau | None:
     """Return the schedule that divides the rate by 10 on a plateau of 10 epochs, if asked for."""
     if not settings.adaptive_learning_rate:

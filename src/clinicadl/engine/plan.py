@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.task import Classification, Reconstruction, TaskSettings
 from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.given_back import after_training, check_keep
-from clinicadl.engine.ranks import join
+from clinicadl.engine.need import Need, need
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, UsageError, listed
@@ -24,7 +25,7 @@ from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import Finding, TrainingSplit
 from clinicadl.layouts import caps, files, splits
-from clinicadl.layouts.caps import Extraction
+from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.layouts.splits import SplitTables
 from clinicadl.networks.fits import check_input, check_task
@@ -68,6 +69,8 @@ class Plan:
     codes: dict[str, int]
     task: Task
     device: Device
+    needed: Need
+    """Memory that the training needs at its peak."""
     tables: Mapping[str, str]
     """SHA-256 of each table that was read, and of the file of first weights if there is one."""
     parents: tuple[Parent, ...]
@@ -104,7 +107,9 @@ def plan(config: ExperimentConfig) -> Plan:
     check_keep(task, after_training(config.task), stored, everyone)
     input_shape = output_shape(config.transforms, stored.shape)
     check_augmentation(config.transforms, input_shape)
-    outputs = _check_network(config, planned, input_shape, len(stored.parts), task.n_outputs)
+    n_parts = len(stored.parts)
+    network = _network(config, input_shape, n_parts, task.n_outputs)
+    outputs = _outputs(config, planned, network, input_shape, n_parts, device.ranks.world)
     if isinstance(config.task, Reconstruction):
         config = _with_loss(config, config.task, outputs, input_shape)
         task = config.task.build(codes)
@@ -113,12 +118,10 @@ def plan(config: ExperimentConfig) -> Plan:
     read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
     verdict = check.training(
         [_sessions(one) for one in planned],
-        test=[key for path in held_out for key in sessions.sessions_of(sessions.read(path))],
-        test_tables=held_out,
-        ancestors=ancestry.ancestors,
-        edits=edits(read),
+        test=_sessions_of(held_out), test_tables=held_out,
+        ancestors=ancestry.ancestors, edits=edits(read),
         cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
-    )
+    )  # fmt: skip
     return Plan(
         config=config,
         extractions=extractions,
@@ -129,6 +132,7 @@ def plan(config: ExperimentConfig) -> Plan:
         codes=codes,
         task=task,
         device=device,
+        needed=need(config, network, input_shape, n_parts if config.multi_network else 1),
         tables=_hashes(config, read),
         parents=ancestry.parents,
         verdict=verdict,
@@ -355,36 +359,44 @@ def _extractions(config: ExperimentConfig, cohorts: Sequence[Member]) -> tuple[E
     return found
 
 
-def _check_network(
-    config: ExperimentConfig,
-    planned: Sequence[SplitPlan],
-    shape: tuple[int, ...],
-    n_parts: int,
-    n_outputs: int,
-) -> Any:
-    """Refuse images that the network cannot take, alone or as the rest of an epoch.
-
-    Returns
-    -------
-    What the network says of one sample, in evaluation mode, on torch's meta device.
+def _network(
+    config: ExperimentConfig, shape: tuple[int, ...], n_parts: int, n_outputs: int
+) -> nn.Module:
+    """Return the network on torch's meta device, where it costs no memory and draws nothing.
 
     Raises
     ------
     UsageError
-        The network has another number of axes, or a batch holds one image too small to normalize;
-        or the weights that it should get, or the layers that should learn, are not those it has.
+        The network has another number of axes; or the weights that it should get, or the layers
+        that should learn, are not those it has.
     """
     check_input(config.network, shape)
     with torch.device("meta"):
-        # Costs no memory and draws nothing.
-        network = config.network.build(shape, n_outputs)
+        network: nn.Module = config.network.build(shape, n_outputs)
         config.network.start(network)
-        alone = torch.empty(1, *shape)
     transfer.check(config, network, n_parts)
     freeze(network, config.transfer.nb_unfrozen_layer)
+    return network
+
+
+def _outputs(
+    config: ExperimentConfig,
+    planned: Sequence[SplitPlan],
+    network: nn.Module,
+    shape: tuple[int, ...],
+    n_parts: int,
+    world: int,
+) -> Any:
+    """Return what the network says of one sample, in evaluation mode, on torch's meta device.
+
+    Raises
+    ------
+    UsageError
+        A batch, or the rest of an epoch, is one image too small to normalize.
+    """
+    alone = torch.empty(1, *shape, device="meta")
     batch_size, per = config.optimization.batch_size, 1 if config.multi_network else n_parts
     # Of the rest of an epoch, some of the processes that train together may get one sample.
-    world = join().world
     rests = {one.number: len(one.train) * per % (batch_size * world) for one in planned}
     lonely = [split for split, rest in rests.items() if 0 < rest < 2 * world or batch_size == 1]
     try:
@@ -397,6 +409,10 @@ def _check_network(
                 fix="Choose another --batch_size, so that the last batch holds two or more",
             ) from error  # fmt: skip
     return network.eval()(alone)
+
+
+def _sessions_of(tables: Iterable[Path]) -> list[Session]:
+    return [key for path in tables for key in sessions.sessions_of(sessions.read(path))]
 
 
 def _sessions(one: SplitPlan) -> TrainingSplit:

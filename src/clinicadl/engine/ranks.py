@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
+from clinicadl.config.launch import place
 from clinicadl.errors import UsageError
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -89,42 +85,32 @@ class Ranks:
 ALONE = Ranks()
 
 
-def join() -> Ranks:
+def join(*, on_gpu: bool) -> Ranks:
     """Return the place of this process among those that torchrun or srun started.
 
     They find each other the first time that this is asked.
+
+    Parameters
+    ----------
+    on_gpu
+        Whether they compute on GPUs, one a process.
 
     Raises
     ------
     UsageError
         The launcher did not say where they meet.
     """
-    place = _place(os.environ)
-    if place.world == 1:
-        return place
-    if not distributed.is_initialized():
+    found = Ranks(*place(os.environ))
+    if found.world > 1 and not distributed.is_initialized():
         if "MASTER_ADDR" not in os.environ:
             os.environ["MASTER_ADDR"] = _first_host(os.environ)
             os.environ.setdefault("MASTER_PORT", str(_PORT))
-        if torch.cuda.is_available():
+        if on_gpu:
             local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
             torch.cuda.set_device(int(local))
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, rank=place.rank, world_size=place.world)
-        if not place.is_first:
-            # All of them say the same: one voice is enough, but for errors.
-            logging.getLogger("clinicadl").setLevel(logging.ERROR)
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
-    return place
-
-
-def _place(environment: Mapping[str, str]) -> Ranks:
-    """Return the rank and their number, as torchrun says or else srun."""
-    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
-        if rank in environment and world in environment:
-            is_step = world == "WORLD_SIZE" or "SLURM_STEP_ID" in environment
-            return Ranks(int(environment[rank]), int(environment[world])) if is_step else Ranks()
-    return Ranks()
+        backend = "nccl" if on_gpu else "gloo"
+        distributed.init_process_group(backend, rank=found.rank, world_size=found.world)
+    return found
 
 
 def _first_host(environment: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from clinicadl.config import plugins
 from clinicadl.config.experiment import ExperimentConfig
@@ -17,7 +16,6 @@ from clinicadl.data.batches import readers_watched
 from clinicadl.engine import need, watch
 from clinicadl.engine.devices import deterministic, memory
 from clinicadl.engine.events import Observer, SplitInterrupted
-from clinicadl.engine.need import Need
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan
 from clinicadl.errors import CannotResumeError, UsageError, listed
@@ -106,16 +104,8 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
     files.refuse_unwritable(maps)
     planned = plan(_absolute(config))
     announce(planned.verdict.enforce(None))
-    need.check(needed(planned), planned.config, planned.device)
+    need.check(planned.needed, planned.config, planned.device)
     return planned
-
-
-def needed(planned: Plan) -> Need:
-    """Return the memory that a planned training needs."""
-    config, n_parts = planned.config, len(planned.stored.parts)
-    with torch.device("meta"):
-        network = config.network.build(planned.input_shape, planned.task.n_outputs)
-    return need.need(config, network, planned.input_shape, n_parts if config.multi_network else 1)
 
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
@@ -264,7 +254,7 @@ def _train_splits(
 ) -> None:
     watching = watch.watchers(planned.config, observers)
     config, is_first = planned.config, planned.device.ranks.is_first
-    setting = need.check(needed(planned), config, planned.device)
+    setting = need.check(planned.needed, config, planned.device)
     with (
         folder.held(maps) if is_first else nullcontext(),
         memory(setting, planned.device),

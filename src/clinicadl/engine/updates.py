@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -16,14 +16,12 @@ from clinicadl.engine.profile import phase
 from clinicadl.engine.rates import rate
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
+from clinicadl.engine.training import Training
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts.maps import names
 from clinicadl.networks.streams import seeded
 from clinicadl.networks.transfer import train_mode
 from clinicadl.tables import sessions
-
-if TYPE_CHECKING:
-    from clinicadl.engine.loop import Training
 
 _LEAST_SCALE = 2.0**-10
 """Of losses in half precision: what overflows even when it is scaled like this is no number."""
