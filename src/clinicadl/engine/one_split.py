@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from clinicadl.engine import averages, loop, state, transfer
+from clinicadl.engine import averages, loop, shards, state, transfer
 from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
 from clinicadl.engine.given_back import after_training, gives_back, watching
@@ -152,13 +152,20 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     settings = planned.config.optimization
     purpose = training.purpose("weights", number)
     network = planned.device.put_network(first_network(planned, purpose, training.split, number))
+    average, outline = averages.first(settings.averaging, network), None
+    if planned.device.n_shards > 1:
+        outline = shards.outline(network)
+        for one in (network, average):
+            if one is not None:
+                shards.divide(one, planned.device.n_shards)
     learning = optimizer(settings, network)
     learner = Learner(
         network,
         learning,
         scheduler(settings, learning),
-        averages.first(settings.averaging, network),
+        average,
         planned.device.scaler(),
+        outline,
     )
     places, ranks = (training.maps, training.split, number), planned.device.ranks
     if not ranks.is_first:
