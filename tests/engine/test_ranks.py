@@ -21,7 +21,6 @@ from clinicadl.engine.ranks import Ranks
 from clinicadl.errors import UsageError
 from clinicadl.layouts.maps import names
 
-# Without normalization of batches, which sees one process's share.
 NETWORK = {
     "name": "RandomArchitecture", "dropout": 0.0, "n_fcblocks": 1, "network_normalization": "None",
     "convolutions_dict": {"conv0": {"out_channels": 4}, "conv1": {"out_channels": 8}},
@@ -96,6 +95,32 @@ def test_they_learn_what_one_process_learns(
     assert record["resolved"]["shards"] == (world if strategy == "fsdp" else 1)
 
 
+@pytest.mark.parametrize(
+    ("world", "batch_size", "settings"),
+    [(2, 3, {}), (3, 2, {"compute": {"strategy": "fsdp", "activation_checkpointing": True}})],
+)
+def test_they_normalize_as_one_process_does(
+    prepared_once, config_of, tmp_path, world, batch_size, settings
+):
+    # The last batch of each epoch holds one image: the others look on. Without dropout, which is
+    # drawn for each process. Not by Adam, which makes whole steps of gradients that are nothing
+    # but rounding: a bias in front of a normalization has such ones.
+    plain = {"optimizer": "SGD", "learning_rate": 1e-2, "epochs": 3}
+    for maps, size, more in (("alone", batch_size * world, {}), ("several", batch_size, settings)):
+        config = config_of(
+            prepared_once, network={"dropout": 0.0},
+            optimization={**plain, "batch_size": size}, **more,
+        )  # fmt: skip
+        if maps == "alone":
+            train(config, tmp_path / maps)
+        else:
+            said = run(world, *words_of(config, tmp_path, tmp_path / maps))
+            assert said.returncode == 0, said.stderr
+    assert_alike(tmp_path / "alone", tmp_path / "several")
+    facts = load_file(names.weights(tmp_path / "several", 0, "loss"))
+    assert any("running_var" in key for key in facts)
+
+
 EMA = {"name": "ema", "ema_decay": 0.6}
 RICH = {
     "averages, clipping, blocks computed again": {
@@ -114,9 +139,7 @@ RICH = {
 
 @pytest.mark.parametrize("option", RICH)
 def test_divided_weights_learn_what_whole_ones_learn(prepared_once, config_of, tmp_path, option):
-    # Batches of 3: of the last one, a process has nothing, and its normalizations count nothing.
-    # Not by Adam, which makes whole steps of gradients that are nothing but rounding: a bias in
-    # front of a normalization has such ones.
+    # Batches of 3: of the last one, a process has nothing. Not by Adam: see above.
     for strategy in ("ddp", "fsdp"):
         rich = RICH[option]
         config = config_of(

@@ -55,7 +55,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
         some = {number: learners[number] for number in due}
         rows: dict[int | None, list[Row]] = {number: [] for number in due}
         last = updates_per_epoch(training)
-        for done, update in _epoch(training, some, epoch):
+        for done, update in train_epoch(training, some, epoch):
             with phase(training.profile, "logging"):
                 yield done
             if training.profile is not None:
@@ -97,22 +97,20 @@ def _due(training: Training, now: States) -> list[int | None]:
     return [number for number in unfinished if now[number].epoch == first]
 
 
-def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[BatchDone, int]]:
+def train_epoch(
+    training: Training, learners: Learners, epoch: int
+) -> Iterator[tuple[BatchDone, int]]:
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch, [*learners])
     ranks, n_networks = training.device.ranks, len(learners)
     own = [_own(training, rows, n_networks) for rows in batches]
     steps = training.config.optimization.accumulation_steps
     per_epoch = updates_per_epoch(training)
-    # Of the last batch some processes may have nothing. Weights that are divided are gathered by
-    # all of them together, though: who has nothing looks at the first image, and learns nothing.
-    looked = [
-        mine or (rows[:n_networks] if training.device.n_shards > 1 else [])
-        for mine, rows in zip(own, batches, strict=True)
-    ]
-    loaded = loading(training.profile, training.loader([rows for rows in looked if rows], epoch))
-    for number, rows in enumerate(looked):
-        batch = next(loaded) if rows else None
+    # Of the last batch some processes may have nothing. But all of them normalize, and gather
+    # divided weights, together: who has nothing looks at the first image, and learns nothing.
+    looked = [mine or rows[:n_networks] for mine, rows in zip(own, batches, strict=True)]
+    loaded = loading(training.profile, training.loader(looked, epoch))
+    for number, batch in enumerate(loaded):
         # The last batches of an epoch may be fewer and smaller: their mean is over what they hold.
         first = number // steps * steps
         together = [row for some in batches[first : first + steps] for row in some]
@@ -121,18 +119,18 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
         for i, (network, learner) in enumerate(learners.items()):
             place = Place(network, epoch, number, number // steps, per_epoch)
             of_network = together[i::n_networks]
-            if batch is not None:
-                share = batch.share(i, n_networks)
-                part = len(share.rows) / len(of_network) if own[number] else 0.0
-                losses.append(add_gradients(training, learner, share, place, part))
+            share = batch.share(i, n_networks)
+            part = len(share.rows) / len(of_network) if own[number] else 0.0
+            losses.append(add_gradients(training, learner, share, place, part))
             if is_update:
                 with phase(training.profile, "step"):
                     if learner.outline is None:
                         ranks.add_gradients(learner.network.parameters())
                     change_weights(training, learner, of_network, place)
-        mean = fmean(losses) if losses and own[number] else nan
+        mean = fmean(losses) if own[number] else nan
         done = BatchDone(training.split, epoch, number, mean, len(batches[number]))
         yield done, number // steps + 1 if is_update else 0
+    # Whatever else counts than normalizations of batches.
     for learner in learners.values():
         for one in (learner.network, learner.average):
             if one is not None:

@@ -403,9 +403,10 @@ def _outputs(
     """
     alone = torch.empty(1, *shape, device="meta")
     batch_size, per = config.optimization.batch_size, 1 if config.multi_network else n_parts
-    # Of the rest of an epoch, some of the processes that train together may get one sample.
-    rests = {one.number: len(one.train) * per % (batch_size * world) for one in planned}
-    lonely = [split for split, rest in rests.items() if 0 < rest < 2 * world or batch_size == 1]
+    # All processes that train together normalize together.
+    together = batch_size * world
+    rests = {one.number: len(one.train) * per % together for one in planned}
+    lonely = [split for split, rest in rests.items() if rest == 1 or together == 1]
     try:
         network.train()(alone)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import nullcontext
 from typing import NamedTuple, NoReturn
 
 import torch
@@ -17,10 +17,11 @@ from clinicadl.engine.profile import phase
 from clinicadl.engine.rates import rate
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
+from clinicadl.engine.together import looking_on
 from clinicadl.engine.training import Training
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts.maps import names
-from clinicadl.networks.recompute import recomputed, uncounted
+from clinicadl.networks.recompute import recomputed
 from clinicadl.networks.streams import seeded
 from clinicadl.networks.transfer import train_mode
 from clinicadl.tables import sessions
@@ -63,8 +64,8 @@ def add_gradients(
         Where they stand.
     part
         Share of its samples among those of all batches that make this update together: their
-        gradients are those of one big batch, but for rounding and for layers that see a batch as a
-        whole. Where it is 0, normalizations do not count the batch, either.
+        gradients are those of one big batch, but for rounding and, where several batches follow
+        each other, for normalizations of batches. Where it is 0, no normalization counts them.
 
     Returns
     -------
@@ -84,24 +85,21 @@ def add_gradients(
     rank = training.device.ranks.rank
     purpose = training.purpose("network", place.network) + (f"/{rank}" if rank else "")
     draws = seeded(seed, purpose, place.epoch, place.batch)
-    ways: list[AbstractContextManager[None]] = [draws, training.device.autocast()]
-    if training.config.compute.activation_checkpointing:
-        ways.append(recomputed(learner.network))
-    if not part:
-        ways.append(uncounted(learner.network))
-    with phase(training.profile, "forward"), ExitStack() as stack:
-        for way in ways:
-            stack.enter_context(way)
-        outputs = learner.network(images)
-        loss: Tensor = training.task.training_losses(outputs, images, targets).mean()
-        value = loss.item()
-    if not math.isfinite(value):
-        _stop(training, learner, batch.rows, place, f"The loss is {value}")
-    with phase(training.profile, "backward"):
-        share = loss * part
-        if learner.scaler is not None:
-            share = learner.scaler.scale(share)
-        share.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    recomputes = training.config.compute.activation_checkpointing
+    blocks = recomputed(learner.network) if recomputes else nullcontext()
+    # Also in the backward pass, which may compute blocks again.
+    with nullcontext() if part else looking_on(learner.network):
+        with phase(training.profile, "forward"), draws, blocks, training.device.autocast():
+            outputs = learner.network(images)
+            loss: Tensor = training.task.training_losses(outputs, images, targets).mean()
+            value = loss.item()
+        if not math.isfinite(value):
+            _stop(training, learner, batch.rows, place, f"The loss is {value}")
+        with phase(training.profile, "backward"):
+            share = loss * part
+            if learner.scaler is not None:
+                share = learner.scaler.scale(share)
+            share.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return value
 
 
