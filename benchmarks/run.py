@@ -19,6 +19,10 @@ ORDER = (
     "unpooling",
     "training_step",
     "epoch",
+    "loop",
+    "need",
+    "scaling",
+    "half_precision",
 )
 
 
