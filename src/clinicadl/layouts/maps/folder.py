@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from clinicadl.layouts.files import (
     read_json,
     refuse_unwritable,
     remove_partial,
+    turn,
     whole_file,
     whole_folder,
     write_json,
@@ -201,6 +202,27 @@ def held(maps: Path) -> Iterator[None]:
     """
     with lock(names.lock(maps), "MAPS"):
         remove_partial(maps)
+        yield
+
+
+@contextmanager
+def shared(maps: Path) -> Iterator[None]:
+    """Keep those from writing to a MAPS who want it alone; others may train their splits.
+
+    What a killed process had half-written goes, but for that in the folders of splits, which is
+    left to those who train them. Whoever writes outside of these folders and the groups meanwhile
+    does so in its turn.
+
+    Raises
+    ------
+    OutputError
+        Another process has it alone.
+    """
+    with lock(names.lock(maps), "MAPS", is_shared=True):
+        with turn(maps) as others_wait:
+            if others_wait:
+                remove_partial(maps, is_deep=False)
+                remove_partial(names.groups(maps))
         yield
 
 
@@ -380,17 +402,46 @@ def is_running(maps: Path, split: int) -> bool:
 
 @contextmanager
 def training(maps: Path, split: int) -> Iterator[None]:
-    """Mark a split as being trained: begun until `finish`, and running inside of the block.
+    """Mark a split as running inside of the block; what a killed process had half-written goes.
 
     Raises
     ------
     OutputError
         Another process trains it, or it cannot be written.
     """
-    with lock(names.split_lock(maps, split), f"split {split} of the MAPS"):
-        with writing(names.unfinished(maps, split)):
-            names.unfinished(maps, split).mkdir(exist_ok=True)
+    with lock(names.split_lock(maps, split), f"MAPS, to its split {split}"):
+        for place in (names.split(maps, split), *names.profiles(maps, split)):
+            remove_partial(place)
         yield
+
+
+def refuse_running(maps: Path, splits: Iterable[int]) -> None:
+    """Refuse splits that a process is training at this moment.
+
+    Raises
+    ------
+    OutputError
+        There are some.
+    """
+    running = [split for split in splits if is_running(maps, split)]
+    if running:
+        raise OutputError(
+            "Another process is writing to the MAPS: it trains one of these splits", where=maps,
+            found=f"split {listed(running)}",
+            fix="Wait until it is done, stop it, or choose other splits with --split",
+        )  # fmt: skip
+
+
+def begin(maps: Path, split: int) -> None:
+    """Mark a split as begun, until `finish`.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    with writing(names.unfinished(maps, split)):
+        names.unfinished(maps, split).mkdir(parents=True, exist_ok=True)
 
 
 def finish(maps: Path, split: int) -> None:
