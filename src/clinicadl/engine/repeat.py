@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.config.published import extraction
@@ -15,7 +16,7 @@ from clinicadl.engine.events import Observer
 from clinicadl.engine.plan import Plan
 from clinicadl.errors import listed
 from clinicadl.layouts import caps
-from clinicadl.layouts.maps import folder, names, published
+from clinicadl.layouts.maps import folder, moved, names, published
 from clinicadl.layouts.maps import record as records
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record
@@ -68,10 +69,12 @@ def train_from(
 
 def ready(source: Path, maps: Path, *, splits: Sequence[int] = (), jobs: JobsConfig = HERE) -> Plan:
     """Return the plan of such a training; warn of what is not as it was."""
-    given = {"validation": {"split": tuple(splits)}} if splits else {}
+    given: Mapping[str, Any] = {"validation": {"split": tuple(splits)}} if splits else {}
     if not source.is_dir():
         return train.ready(experiment(given, file=source), maps, jobs=jobs)
     is_old = published.is_one(source)
+    since = None if is_old else moved.read(source)
+    given = {**(since.config if since else {}), **given}
     planned = train.ready(experiment(given, file=names.record(source)), maps, jobs=jobs)
     changes = _from_1(source, planned) if is_old else _all_changes(source, planned, jobs)
     for change in changes:
@@ -97,7 +100,7 @@ def changes_of_data(source: Path, record: Record, planned: Plan) -> Iterator[str
         return
     if record.extractions != tuple(one.content for one in planned.extractions):
         yield f"the extraction JSON has changed: {_extractions(planned)}"
-    before, now = folder.read_seen(source), train.everybody_seen(planned)
+    before, now = folder.read_seen(source), train.everybody_seen(planned, record)
     if before.to_numpy().tolist() != now.to_numpy().tolist():
         yield "the images are others"
 

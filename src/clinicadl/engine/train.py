@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from clinicadl.config import plugins
+from clinicadl.config import places, plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.data.batches import readers_watched
@@ -147,7 +147,7 @@ def ready(config: ExperimentConfig, maps: Path, *, jobs: JobsConfig = HERE) -> P
     watch.check(config.tracking)
     files.refuse_existing(maps)
     files.refuse_unwritable(maps)
-    planned = planned_for(absolute(config), jobs)
+    planned = planned_for(places.absolute(config), jobs)
     if jobs.submit is not None:
         split_jobs.check(jobs, planned, config.validation.chosen())
     else:
@@ -174,38 +174,6 @@ def planned_for(config: ExperimentConfig, jobs: JobsConfig) -> Plan:
     return planned
 
 
-def absolute(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the experiment with whole paths, so that it can be resumed from any folder."""
-    data, transfer, network = config.data, config.transfer, config.network
-    paths = {name: value for name, value in network if isinstance(value, Path)}
-    return config.model_copy(
-        update={
-            "network": network.model_copy(
-                update={name: path.absolute() for name, path in paths.items()}
-            ),
-            "data": data.model_copy(
-                update={
-                    "caps_directory": data.caps_directory.absolute(),
-                    "tsv_directory": data.tsv_directory.absolute(),
-                    "preprocessing_json": _whole(data.preprocessing_json),
-                    "channels": tuple(map(_whole, data.channels)),
-                }
-            ),
-            "transfer": transfer.model_copy(
-                update={
-                    "transfer_path": transfer.transfer_path and transfer.transfer_path.absolute()
-                }
-            ),
-        }
-    )
-
-
-def _whole(extraction: str) -> str:
-    """Return an extraction JSON with its whole path, or its name if it is one in a CAPS."""
-    path = Path(extraction)
-    return str(path.absolute()) if path.is_file() else extraction
-
-
 def _record(planned: Plan, resolved: Mapping[str, Any]) -> Record:
     return Record(
         config=planned.config,
@@ -230,8 +198,17 @@ def _groups(planned: Plan) -> dict[tuple[str, int], pd.DataFrame]:
     return groups
 
 
-def everybody_seen(planned: Plan) -> pd.DataFrame:
-    """Return the union of what all splits see and of what all ancestors saw."""
+def everybody_seen(planned: Plan, record: Record | None = None) -> pd.DataFrame:
+    """Return the union of what all splits see and of what all ancestors saw.
+
+    Parameters
+    ----------
+    planned
+        The plan.
+    record
+        Of the MAPS, if there is one: a source of first weights has the name that it has there,
+        wherever it lies now.
+    """
     ids = [sessions.PARTICIPANT, sessions.SESSION]
     tables = [table[ids] for one in planned.splits for table in (one.train, one.validation)]
     own = pd.concat(tables).drop_duplicates().sort_values(ids)
@@ -240,7 +217,8 @@ def everybody_seen(planned: Plan) -> pd.DataFrame:
     source = planned.config.transfer.transfer_path
     if source is not None:
         theirs = folder.read_seen(source)
-        who = theirs["seen_by"].where(theirs["seen_by"] != "", str(source.resolve()))
+        name = record.parents[0].path if record and record.parents else str(source.resolve())
+        who = theirs["seen_by"].where(theirs["seen_by"] != "", name)
         seen.append(theirs.assign(seen_by=who))
     return pd.concat(seen, ignore_index=True)
 

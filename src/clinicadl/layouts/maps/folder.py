@@ -23,17 +23,17 @@ from clinicadl.layouts.files import (
     existing_folder,
     is_held,
     lock,
+    read_bytes,
     read_json,
     refuse_unwritable,
     remove_partial,
     turn,
-    whole_file,
     whole_folder,
     write_json,
     write_text,
     writing,
 )
-from clinicadl.layouts.maps import hashes, names
+from clinicadl.layouts.maps import hashes, moved, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
 _CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
@@ -248,7 +248,7 @@ def has_group(maps: Path, name: str) -> bool:
 
 
 def read_group(maps: Path, name: str, split: int | None = None) -> Group:
-    """Return a data group.
+    """Return a data group, whose images lie where they were moved to.
 
     Raises
     ------
@@ -264,7 +264,24 @@ def read_group(maps: Path, name: str, split: int | None = None) -> Group:
             "--participants_tsv",
         )  # fmt: skip
     table = pd.read_csv(names.group_table(folder), sep="\t", dtype=str)
-    return Group(table, read_json(names.group_origin(folder), "origin of the data group"))
+    origin = read_json(names.group_origin(folder), "origin of the data group")
+    since = moved.read(maps)
+    if since is not None and _CAPS_OF in origin:
+        then = origin[_CAPS_OF]
+        origin[_CAPS_OF] = {cohort: since.caps.get(path, path) for cohort, path in then.items()}
+    return Group(table, origin)
+
+
+def is_same_group(maps: Path, name: str, split: int, table: pd.DataFrame) -> bool:
+    """Return whether a data group of a split is the one that was defined, row by row.
+
+    Raises
+    ------
+    MissingInputError
+        Its table is gone.
+    """
+    path = names.group_table(names.group(maps, name, split))
+    return read_bytes(path, "table of the data group").decode() == _as_text(table)
 
 
 def write_group(
@@ -451,5 +468,8 @@ def finish(maps: Path, split: int) -> None:
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    write_text(path, _as_text(table))
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    return str(table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))

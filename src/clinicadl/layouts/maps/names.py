@@ -17,6 +17,11 @@ def record(maps: Path) -> Path:
     return maps / "maps.json"
 
 
+def moved(maps: Path) -> Path:
+    """Return the file that says where data lie now that were moved."""
+    return maps / "moved.json"
+
+
 def environment(maps: Path) -> Path:
     """Return the list of installed packages."""
     return maps / "environment.txt"
