@@ -74,6 +74,7 @@ def measured(
 ) -> dict[str, float]:
     """Time each of our epochs and, right after it, the same arithmetic in memory."""
     from clinicadl import read_experiment, train
+    from clinicadl.config.compute import ComputeConfig
     from clinicadl.engine.devices import resolve
     from clinicadl.engine.events import Evaluated, SplitStarted
 
@@ -93,7 +94,7 @@ def measured(
     )
     ours: list[float] = []
     floor: list[float] = []
-    by_hand = in_memory(config, resolve(gpu=False))
+    by_hand = in_memory(config, resolve(ComputeConfig(gpu=False)))
     next(by_hand)
     began, last = 0.0, None
 

@@ -57,6 +57,7 @@ def measured(folder: Path, case: str) -> dict[str, float]:
 
     import torch
 
+    from clinicadl.config.compute import ComputeConfig
     from clinicadl.config.mode import MODES
     from clinicadl.config.transforms import TransformsConfig
     from clinicadl.data import parts
@@ -72,7 +73,7 @@ def measured(folder: Path, case: str) -> dict[str, float]:
     dataset = PartDataset(
         paths, [0] * N_IMAGES, found, pipeline(chosen), augment=augmentation(chosen, seed=0)
     )
-    device = devices.resolve(False)
+    device = devices.resolve(ComputeConfig(gpu=False))
     loader = device.loader(dataset, N_READERS)
     # The readers start, and have nothing to read.
     assert list(loader([])) == []

@@ -52,6 +52,7 @@ def ours(side: str) -> dict[str, float]:
     import torch
     from torch.nn.utils import get_total_norm
 
+    from clinicadl.config.compute import ComputeConfig
     from clinicadl.config.network import Conv5FC3
     from clinicadl.config.optimization import OptimizationConfig
     from clinicadl.config.task import Classification
@@ -59,7 +60,7 @@ def ours(side: str) -> dict[str, float]:
     from clinicadl.engine.optimizers import optimizer
     from clinicadl.networks.streams import seeded
 
-    device = devices.resolve(False, compiles=side == "compiled")
+    device = devices.resolve(ComputeConfig(gpu=False, compile=side == "compiled"))
     task = Classification().build({"AD": 0, "CN": 1})
     with devices.memory("lean" if side == "lean" else "fast", device):
         network = device.put_network(Conv5FC3().build(SHAPE, 2)).train()

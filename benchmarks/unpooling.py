@@ -58,9 +58,10 @@ def main() -> None:
     """Measure both layouts, with freed memory kept as in a training."""
     import torch
 
+    from clinicadl.config.compute import ComputeConfig
     from clinicadl.engine.devices import memory, resolve
 
-    with memory("fast", resolve(False)):
+    with memory("fast", resolve(ComputeConfig(gpu=False))):
         for layout in (torch.channels_last_3d, torch.contiguous_format):
             measure(layout)
 

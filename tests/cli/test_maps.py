@@ -89,10 +89,10 @@ def test_a_published_file_of_settings_configures_a_training(invoke, prepared_onc
     assert code == 0
     for line in ("batch_size = 3", "epochs = 4", 'name = "Conv4_FC3"', "# split 1 (trained)"):
         assert line in out
-    file.write_text("[Computational]\nfully_sharded_data_parallel = true\n")
+    file.write_text("[Model]\nssda_network = true\n")
     code, _, err = invoke(*common, tmp_path / "new", "-c", file, "--dry-run")
     assert code == 65
-    assert "Computational.fully_sharded_data_parallel = True" in err
+    assert "Model.ssda_network = True" in err
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.mode import ImageMode
 from clinicadl.config.network import Conv5FC3
 from clinicadl.config.reproducibility import ReproducibilityConfig
@@ -38,7 +39,7 @@ def test_the_layout_changes_gradients_by_rounding_alone():
 
 
 def test_the_cpu_is_there_and_says_what_bits_depend_on():
-    device = resolve(False)
+    device = resolve(ComputeConfig(gpu=False))
     found = device.to_record()
     assert (found["device"], found["threads"]) == ("cpu", torch.get_num_threads())
 
@@ -55,7 +56,7 @@ def test_nobody_reads_ahead_on_the_cpu_unless_asked(device, asked, readers):
 
 def test_slices_keep_their_layout():
     pictures = torch.rand(2, 1, 8, 8)
-    assert torch.equal(resolve(False).put(pictures), pictures)
+    assert torch.equal(resolve(ComputeConfig(gpu=False)).put(pictures), pictures)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator's settings are those of glibc")
@@ -63,6 +64,7 @@ def test_kept_memory_costs_no_page_faults():
     """Counted, not timed: a large array made again touches no new page."""
     code = """
 import resource, torch
+from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.mode import ImageMode
 from clinicadl.data.dataset import PartDataset
 from clinicadl.data.parts import whole
@@ -73,9 +75,9 @@ def again():
     for _ in range(4):
         torch.ones(16_000_000)
     return faults() - before
-with memory('lean', resolve(False)):
+with memory('lean', resolve(ComputeConfig(gpu=False))):
     lean = again()
-with memory('fast', resolve(False)):
+with memory('fast', resolve(ComputeConfig(gpu=False))):
     for _ in range(5):
         again()  # the first touches of what is then kept, a few blocks to choose from
     fast = again()
@@ -94,6 +96,7 @@ def test_a_process_that_reads_holds_a_few_batches_however_many_it_has_read(setti
     code = """
 import multiprocessing, os, sys
 from pathlib import Path
+from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.mode import ImageMode
 from clinicadl.config.transforms import TransformsConfig
 from clinicadl.data import tensors
@@ -111,7 +114,7 @@ for number, ((path,),) in enumerate(paths):
 os.sync()
 transform = pipeline(TransformsConfig(normalization="z-score"))
 dataset = PartDataset(paths, [0] * 4, whole(ImageMode(), (1, *grid)), transform)
-device = resolve(False)
+device = resolve(ComputeConfig(gpu=False))
 with memory(sys.argv[2], device):
     loader = device.loader(dataset, 2)
     assert list(loader([])) == []
@@ -129,9 +132,9 @@ with memory(sys.argv[2], device):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_is_used_where_there_is_one():
-    assert resolve(None).torch_device.type == "cuda"
-    with memory("fast", resolve(True)):
-        assert resolve(True).put(torch.ones(1)).is_cuda
+    assert resolve(ComputeConfig()).torch_device.type == "cuda"
+    with memory("fast", resolve(ComputeConfig(gpu=True))):
+        assert resolve(ComputeConfig(gpu=True)).put(torch.ones(1)).is_cuda
 
 
 def test_what_gives_other_bits_each_time_is_refused_only_where_asked():
@@ -151,9 +154,31 @@ def test_what_gives_other_bits_each_time_is_refused_only_where_asked():
         unpool()
 
 
+@pytest.mark.parametrize(("asked", "last"), [(None, True), (False, False), (True, True)])
+def test_volumes_are_laid_out_as_asked(asked, last):
+    device = resolve(ComputeConfig(gpu=False, channels_last=asked))
+    images = device.put(torch.rand(2, 3, 4, 5, 6))
+    weights = device.put_network(torch.nn.Conv3d(3, 4, 3)).weight
+    for tensor in (images, weights):
+        assert tensor.is_contiguous(memory_format=torch.channels_last_3d) == last
+    assert device.to_record()["channels_last"] == last
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"compile": True, "strategy": "fsdp"}, "does not go with fsdp"),
+        ({"compile": True, "activation_checkpointing": True}, "choose one"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        ComputeConfig(**settings)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own
 def test_a_translated_network_keeps_the_names_and_the_meaning_of_its_weights(monkeypatch):
-    device = devices.resolve(False, compiles=True)
+    device = devices.resolve(ComputeConfig(gpu=False, compile=True))
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten())
     before = [*network.state_dict()]
     images = torch.rand(2, 1, 5, 5, 5)
@@ -163,4 +188,4 @@ def test_a_translated_network_keeps_the_names_and_the_meaning_of_its_weights(mon
     assert torch.allclose(translated(device.put(images)), expected, atol=1e-5)
     monkeypatch.setattr(devices.shutil, "which", lambda name: None)
     with pytest.raises(UsageError, match="no C.. compiler"):
-        devices.resolve(False, compiles=True)
+        devices.resolve(ComputeConfig(gpu=False, compile=True))

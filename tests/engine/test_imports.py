@@ -124,10 +124,10 @@ def test_the_record_says_what_the_published_one_said(published_maps, prepared_on
 
 def test_what_we_cannot_do_is_noted_and_said(published_maps, tmp_path, caplog):
     import_maps(
-        changed(published_maps, fully_sharded_data_parallel=True),
+        changed(published_maps, caps_target="other"),
         tmp_path / "new",
     )
-    assert "fully_sharded_data_parallel = True" in caplog.text
+    assert "caps_target = " in caplog.text
 
 
 def test_groups_lose_their_index_and_keep_everybody(published_maps, tmp_path):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from clinicadl import read_experiment, train
+from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.engine import need
 from clinicadl.engine.devices import resolve
@@ -46,7 +47,9 @@ def test_all_optimizers_are_counted():
 def test_weights_and_batches_are_counted_by_hand():
     with torch.device("meta"):
         network = nn.Sequential(nn.Flatten(), nn.Linear(24, 10))
-    found = need.need(config(optimization={"batch_size": 5}), network, (1, 2, 3, 4), 3)
+    found = need.need(
+        config(optimization={"batch_size": 5}, multi_network=True), network, (1, 2, 3, 4), 3
+    )
     # 250 numbers: weights, gradients, two moments; of three networks.
     assert found.weights == 3 * 4 * 250 * 4
     assert found.batches == 4 * 5 * 24 * 4
@@ -73,6 +76,26 @@ def test_activations_are_what_backward_needs_of_a_real_pass():
     assert not network.training
 
 
+def test_blocks_that_are_computed_again_keep_their_inputs_and_one_of_them_all():
+    with torch.device("meta"):
+        network = nn.Sequential(
+            nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv3d(4, 4, 3, padding=1), nn.ReLU(),
+            nn.Flatten(),
+        )  # fmt: skip
+    given = config(optimization={"batch_size": 2}, compute={"activation_checkpointing": True})
+    found = need.need(given, network, (1, 8, 8, 8), 1)
+    image, maps = 2 * 8**3 * 4, 2 * 4 * 8**3 * 4
+    # The inputs of both blocks, all of the second (its input and output), and two gradients.
+    assert found.activations == image + maps + 2 * maps + 2 * maps
+
+
+def test_weights_that_are_shared_are_held_whole_while_they_are_judged():
+    with torch.device("meta"):
+        network = nn.Linear(24, 10)
+    found = need.need(config(), network, (24,), 1, divided_by=5)
+    assert found.weights == 4 * 250 * 4 // 5 + 4 * 250
+
+
 @pytest.fixture
 def needed():
     return need.Need(weights=10**9, activations=8 * 10**9, batches=8 * 10**8)
@@ -92,15 +115,18 @@ def test_what_does_not_fit_is_refused_with_what_would(monkeypatch, needed, free,
     monkeypatch.setattr(need, "available", lambda device: free)
     given = config(optimization={"batch_size": 8})
     if words is None:
-        assert need.check(needed, given, resolve(False)) == setting
+        assert need.check(needed, given, resolve(ComputeConfig(gpu=False))) == setting
         return
     with pytest.raises(UsageError, match=words):
-        need.check(needed, given, resolve(False))
+        need.check(needed, given, resolve(ComputeConfig(gpu=False)))
 
 
 def test_a_chosen_lean_stays_lean(monkeypatch, needed):
     monkeypatch.setattr(need, "available", lambda device: 10**12)
-    assert need.check(needed, config(compute={"memory": "lean"}), resolve(False)) == "lean"
+    assert (
+        need.check(needed, config(compute={"memory": "lean"}), resolve(ComputeConfig(gpu=False)))
+        == "lean"
+    )
 
 
 def test_a_training_that_cannot_fit_writes_nothing(prepared_once, config_of, tmp_path, monkeypatch):
@@ -111,7 +137,7 @@ def test_a_training_that_cannot_fit_writes_nothing(prepared_once, config_of, tmp
 
 
 def test_the_free_memory_of_this_machine_is_told():
-    device = resolve(False)
+    device = resolve(ComputeConfig(gpu=False))
     free = need.available(device)
     assert free is None or 0 < free < 2**50
 

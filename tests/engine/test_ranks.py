@@ -21,7 +21,6 @@ from clinicadl.engine.ranks import Ranks
 from clinicadl.errors import UsageError
 from clinicadl.layouts.maps import names
 
-# Without normalization of batches, which sees one process's share.
 NETWORK = {
     "name": "RandomArchitecture", "dropout": 0.0, "n_fcblocks": 1, "network_normalization": "None",
     "convolutions_dict": {"conv0": {"out_channels": 4}, "conv1": {"out_channels": 8}},
@@ -71,9 +70,10 @@ def assert_alike(one, other):
         pd.testing.assert_frame_equal(*tables, atol=1e-4)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 @pytest.mark.parametrize(("world", "batch_size", "accumulation"), [(2, 4, 1), (3, 2, 2)])
 def test_they_learn_what_one_process_learns(
-    prepared_once, config_of, tmp_path, world, batch_size, accumulation
+    prepared_once, config_of, tmp_path, world, batch_size, accumulation, strategy
 ):
     # Of the last batch, which is smaller, some processes have less or nothing.
     settings = {"epochs": 3, "accumulation_steps": accumulation, "learning_rate": 1e-3}
@@ -83,14 +83,116 @@ def test_they_learn_what_one_process_learns(
     )  # fmt: skip
     train(alone, tmp_path / "alone")
     several = config_of(
-        prepared_once, network=NETWORK, optimization={**settings, "batch_size": batch_size}
-    )
+        prepared_once, network=NETWORK, optimization={**settings, "batch_size": batch_size},
+        compute={"strategy": strategy},
+    )  # fmt: skip
     said = run(world, *words_of(several, tmp_path, tmp_path / "several"))
     assert said.returncode == 0, said.stderr
     assert said.stdout.count("MAPS:") == 1
     assert_alike(tmp_path / "alone", tmp_path / "several")
     record = json.loads(names.record(tmp_path / "several").read_text())
     assert record["resolved"]["processes"] == world
+    assert record["resolved"]["shards"] == (world if strategy == "fsdp" else 1)
+
+
+@pytest.mark.parametrize(
+    ("world", "batch_size", "settings"),
+    [(2, 3, {}), (3, 2, {"compute": {"strategy": "fsdp", "activation_checkpointing": True}})],
+)
+def test_they_normalize_as_one_process_does(
+    prepared_once, config_of, tmp_path, world, batch_size, settings
+):
+    # The last batch of each epoch holds one image: the others look on. Without dropout, which is
+    # drawn for each process. Not by Adam, which makes whole steps of gradients that are nothing
+    # but rounding: a bias in front of a normalization has such ones.
+    plain = {"optimizer": "SGD", "learning_rate": 1e-2, "epochs": 3}
+    for maps, size, more in (("alone", batch_size * world, {}), ("several", batch_size, settings)):
+        config = config_of(
+            prepared_once, network={"dropout": 0.0},
+            optimization={**plain, "batch_size": size}, **more,
+        )  # fmt: skip
+        if maps == "alone":
+            train(config, tmp_path / maps)
+        else:
+            said = run(world, *words_of(config, tmp_path, tmp_path / maps))
+            assert said.returncode == 0, said.stderr
+    assert_alike(tmp_path / "alone", tmp_path / "several")
+    facts = load_file(names.weights(tmp_path / "several", 0, "loss"))
+    assert any("running_var" in key for key in facts)
+
+
+EMA = {"name": "ema", "ema_decay": 0.6}
+RICH = {
+    "averages, clipping, blocks computed again": {
+        "optimization": {"averaging": EMA, "gradient_clipping": 0.1},
+        "compute": {"activation_checkpointing": True},
+    },
+    "the mean of the last epochs": {
+        "optimization": {"averaging": {"name": "swa", "swa_epoch": 1}},
+    },
+    "a transformer computed again": {
+        "network": {"name": "ViT", "dropout": 0.0},
+        "compute": {"activation_checkpointing": True},
+    },
+}
+
+
+@pytest.mark.parametrize("option", RICH)
+def test_divided_weights_learn_what_whole_ones_learn(prepared_once, config_of, tmp_path, option):
+    # Batches of 3: of the last one, a process has nothing. Not by Adam: see above.
+    for strategy in ("ddp", "fsdp"):
+        rich = RICH[option]
+        config = config_of(
+            prepared_once,
+            optimization={
+                "epochs": 3, "batch_size": 3, "optimizer": "SGD", "learning_rate": 1e-2,
+                **rich.get("optimization", {}),
+            },
+            network=rich.get("network", {}),
+            compute={"strategy": strategy, **rich.get("compute", {})},
+        )  # fmt: skip
+        said = run(2, *words_of(config, tmp_path, tmp_path / strategy))
+        assert said.returncode == 0, said.stderr
+    assert_alike(tmp_path / "ddp", tmp_path / "fsdp")
+
+
+def test_another_number_of_processes_goes_on_with_divided_weights(
+    prepared_once, config_of, tmp_path
+):
+    from clinicadl.engine.events import Evaluated
+
+    config = config_of(
+        prepared_once, network=NETWORK, compute={"strategy": "fsdp"},
+        optimization={"epochs": 4, "batch_size": 2, "averaging": EMA, "learning_rate": 1e-3},
+    )  # fmt: skip
+    maps, whole = tmp_path / "maps", tmp_path / "whole"
+    train(config, whole)
+
+    def interrupt(event):
+        if isinstance(event, Evaluated) and event.row.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, maps, observers=[interrupt])
+    # One process with batches of 2 began, two with batches of 2 each go on.
+    said = run(2, "train", "resume", maps)
+    assert said.returncode == 0, said.stderr
+    log = log_of(maps)
+    assert list(log["epoch"]) == [0, 1, 2, 3]
+    pd.testing.assert_frame_equal(log[:1], log_of(whole)[:1])
+    assert log["iteration"].iloc[-1] < log["iteration"].iloc[0]
+
+
+def test_what_is_no_number_ends_all_that_share_the_weights(prepared_once, config_of, tmp_path):
+    config = config_of(
+        prepared_once, network=NETWORK, compute={"strategy": "fsdp"},
+        optimization={"epochs": 3, "batch_size": 2, "optimizer": "SGD", "learning_rate": 1e38},
+    )  # fmt: skip
+    maps = tmp_path / "maps"
+    said = run(2, *words_of(config, tmp_path, maps))
+    assert said.returncode != 0
+    assert "the training cannot go on" in said.stderr
+    assert not names.diverged(maps, 0).exists()
 
 
 def test_images_that_are_given_back_are_put_together_by_the_first(
@@ -124,8 +226,14 @@ def test_a_prediction_is_made_by_one_process(prepared_once, config_of, tmp_path,
         predict(config, tmp_path / "maps", "test")
 
 
-def test_one_that_dies_ends_all_and_the_training_can_go_on(prepared_once, config_of, tmp_path):
-    config = config_of(prepared_once, network=NETWORK, optimization={"epochs": 60, "batch_size": 2})
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_one_that_dies_ends_all_and_the_training_can_go_on(
+    prepared_once, config_of, tmp_path, strategy
+):
+    config = config_of(
+        prepared_once, network=NETWORK, compute={"strategy": strategy},
+        optimization={"epochs": 40, "batch_size": 2},
+    )  # fmt: skip
     maps = tmp_path / "maps"
     running = subprocess.Popen(
         together(2, *words_of(config, tmp_path, maps)), stdout=subprocess.DEVNULL,

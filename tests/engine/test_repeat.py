@@ -138,8 +138,8 @@ def test_an_imported_experiment_is_trained_anew(published_maps, tmp_path):
 
 
 def test_what_was_computed_otherwise_cannot_be_repeated(published_of, tmp_path):
-    old = published_of(tmp_path / "old", fully_sharded_data_parallel=True)
-    with pytest.raises(InvalidDataError, match="fully_sharded_data_parallel = True"):
+    old = published_of(tmp_path / "old", ssda_network=True)
+    with pytest.raises(InvalidDataError, match="ssda_network = True"):
         train_from(old, tmp_path / "new")
 
 

@@ -137,7 +137,7 @@ def test_accumulated_batches_make_the_update_of_one_large_batch(prepared_once, c
             if isinstance(module, torch.nn.BatchNorm3d):
                 module.forward = lambda maps: maps
         first = copy.deepcopy(learner.network.state_dict())
-        updates = [update for _, update in loop._epoch(training, {None: learner}, 0) if update]
+        updates = [update for _, update in loop.train_epoch(training, {None: learner}, 0) if update]
         assert updates == list(range(1, len(updates) + 1))
         after.append(learner.network.state_dict())
         assert any(not torch.equal(first[name], after[-1][name]) for name in first)

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import swa_utils
 
-from clinicadl import resume, train
+from clinicadl import read_experiment, resume, train
+from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.config.schedule import Exponential, Stochastic
 from clinicadl.config.task import Classification
@@ -220,8 +221,8 @@ def test_an_option_changes_what_is_learnt_and_survives_a_kill(
     config = config_of(prepared_once, **OPTIONS[option])
     if option == "fp16":
         # What is refused outside of a GPU shows on a CPU that the state of the scaler is kept.
-        def on_cpu(gpu, amp, *, compiles):
-            return Device(torch.device("cpu"), channels_last=True, amp=amp)
+        def on_cpu(settings):
+            return Device(torch.device("cpu"), channels_last=True, amp=settings.amp)
 
         monkeypatch.setattr(plan, "resolve", on_cpu)
     train(config_of(prepared_once), tmp_path / "without")
@@ -302,7 +303,33 @@ def test_what_is_no_number_names_the_samples_and_keeps_the_network(
     assert not kept.exists()
 
 
+def test_blocks_computed_again_are_the_same_bits(prepared_once, config_of, tmp_path):
+    weights = []
+    for again in (False, True):
+        config = config_of(prepared_once, compute={"activation_checkpointing": again})
+        maps = tmp_path / str(again)
+        train(config, maps)
+        weights.append(load_file(names.weights(maps, 0, "loss")))
+    assert weights[0].keys() == weights[1].keys()
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key]), key
+
+
+def test_a_network_of_single_layers_has_nothing_to_compute_again(
+    prepared_once, config_of, tmp_path
+):
+    data = config_of(prepared_once).data
+    config = read_experiment({
+        "data": data.model_dump(), "task": "reconstruction", "network": "CVAE_3D",
+        "compute": {"activation_checkpointing": True, "gpu": False},
+        "validation": {"n_splits": 2},
+    })  # fmt: skip
+    with pytest.raises(UsageError, match="no blocks"):
+        train(config, tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+
+
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
 def test_half_precision_without_a_gpu_is_refused(amp):
     with pytest.raises(UsageError, match="needs a GPU"):
-        resolve(False, amp)
+        resolve(ComputeConfig(gpu=False, amp=amp))

@@ -49,6 +49,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "batch_size": "optimization.batch_size",
         "evaluation_steps": "optimization.evaluation_steps",
         "amp": "compute.amp",
+        "fully_sharded_data_parallel": "compute.strategy",
     },
     "Reproducibility": {
         "seed": "reproducibility.seed",
@@ -92,7 +93,6 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 NOT_YET: dict[str, dict[str, Any]] = {
     "Model": {"ssda_network": False},
-    "Computational": {"fully_sharded_data_parallel": False},
     "Data": {
         "caps_target": "", "tsv_target_lab": "", "tsv_target_unlab": "",
         "preprocessing_dict_target": "",
@@ -437,6 +437,8 @@ def _turned(said: _Said, values: _Values) -> Any:
         return None if value == "default" else value
     if key == "amp":
         return "fp16" if value is True else None if value is False else value
+    if key == "fully_sharded_data_parallel":
+        return "fsdp" if value is True else None if value is False else value
     if key == "gpu":
         # On was its default, also where nobody said so: ours takes a GPU where there is one.
         return None if value is True else value

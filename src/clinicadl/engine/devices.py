@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from clinicadl.config.compute import Amp
+from clinicadl.config.compute import Amp, ComputeConfig
 from clinicadl.config.reproducibility import ReproducibilityConfig
 from clinicadl.data.batches import Loader
 from clinicadl.data.dataset import PartDataset
@@ -55,6 +55,8 @@ class Device:
     """Whether networks are translated by ``torch.compile``."""
     ranks: Ranks = ALONE
     """The processes that train together."""
+    n_shards: int = 1
+    """Processes that the weights are divided among; 1 where each holds them all."""
 
     def put(self, images: Tensor) -> Tensor:
         """Return a batch on the device, laid out as the network wants it."""
@@ -112,6 +114,7 @@ class Device:
             "amp": self.amp,
             "compile": self.compiles,
             "processes": self.ranks.world,
+            "shards": self.n_shards,
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "matmul_precision": torch.get_float32_matmul_precision(),
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
@@ -119,7 +122,7 @@ class Device:
         }
 
 
-def resolve(gpu: bool | None, amp: Amp = "no", *, compiles: bool = False) -> Device:
+def resolve(settings: ComputeConfig) -> Device:
     """Return the device that is meant: a GPU where there is one, unless said otherwise.
 
     Raises
@@ -130,25 +133,28 @@ def resolve(gpu: bool | None, amp: Amp = "no", *, compiles: bool = False) -> Dev
         networks should be translated, and there is no compiler.
     """
     available = torch.cuda.is_available()
-    if gpu and not available:
+    if settings.gpu and not available:
         raise UsageError("There is no GPU that torch can use", where="--gpu", fix="Use --no-gpu")
-    on_gpu = available if gpu is None else gpu
-    if amp != "no" and not on_gpu:
+    on_gpu = available if settings.gpu is None else settings.gpu
+    if settings.amp != "no" and not on_gpu:
         raise UsageError(
-            "Half precision needs a GPU", where="--amp", found=amp,
+            "Half precision needs a GPU", where="--amp", found=settings.amp,
             fix="Leave it out: on a CPU it is neither fast nor right",
         )  # fmt: skip
-    if compiles and not on_gpu and not any(map(shutil.which, _COMPILERS)):
+    if settings.compile and not on_gpu and not any(map(shutil.which, _COMPILERS)):
         raise UsageError(
             "There is no C++ compiler", where="--compile", found=f"none of {listed(_COMPILERS)}",
             fix="Install one, or leave it out",
         )  # fmt: skip
+    ranks = join(on_gpu=on_gpu)
+    last = settings.channels_last
     return Device(
         torch.device("cuda" if on_gpu else "cpu"),
-        channels_last=not on_gpu,
-        amp=amp,
-        compiles=compiles,
-        ranks=join(on_gpu=on_gpu),
+        channels_last=not on_gpu if last is None else last,
+        amp=settings.amp,
+        compiles=settings.compile,
+        ranks=ranks,
+        n_shards=ranks.world if settings.strategy == "fsdp" else 1,
     )
 
 

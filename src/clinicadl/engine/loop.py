@@ -11,7 +11,7 @@ from statistics import fmean
 from torch import nn
 
 from clinicadl.data import order
-from clinicadl.engine import averages, select, state
+from clinicadl.engine import averages, select, shards, state
 from clinicadl.engine.evaluate import Networks, Said, Watcher, evaluate, joined, predictions
 from clinicadl.engine.events import BatchDone, Evaluated, Event, Row
 from clinicadl.engine.profile import loading, phase
@@ -55,7 +55,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
         some = {number: learners[number] for number in due}
         rows: dict[int | None, list[Row]] = {number: [] for number in due}
         last = updates_per_epoch(training)
-        for done, update in _epoch(training, some, epoch):
+        for done, update in train_epoch(training, some, epoch):
             with phase(training.profile, "logging"):
                 yield done
             if training.profile is not None:
@@ -76,11 +76,12 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
                 training, number, learners[number], now[number], (*rows[number], row)
             )
         saving = time.perf_counter()
+        is_time = training.device.ranks.as_the_first(saving >= next_checkpoint)
         still = _due(training, now)
         ended = [number for number in due if number not in still]
-        for number in due if saving >= next_checkpoint or not still else ended:
+        for number in due if is_time or not still else ended:
             _save(training, number, learners[number], now[number])
-        if saving >= next_checkpoint:
+        if is_time:
             saved = time.perf_counter()
             next_checkpoint = saved + (saved - saving) / CHECKPOINT_SHARE
         for number, row in found.items():
@@ -96,17 +97,20 @@ def _due(training: Training, now: States) -> list[int | None]:
     return [number for number in unfinished if now[number].epoch == first]
 
 
-def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple[BatchDone, int]]:
+def train_epoch(
+    training: Training, learners: Learners, epoch: int
+) -> Iterator[tuple[BatchDone, int]]:
     """Train one epoch; yield (batch, weight updates so far where it completed one, else 0)."""
     batches = in_order(training, epoch, [*learners])
     ranks, n_networks = training.device.ranks, len(learners)
     own = [_own(training, rows, n_networks) for rows in batches]
     steps = training.config.optimization.accumulation_steps
     per_epoch = updates_per_epoch(training)
-    # Of the last batch some processes may have nothing.
-    loaded = loading(training.profile, training.loader([rows for rows in own if rows], epoch))
-    for number, rows in enumerate(own):
-        batch = next(loaded) if rows else None
+    # Of the last batch some processes may have nothing. But all of them normalize, and gather
+    # divided weights, together: who has nothing looks at the first image, and learns nothing.
+    looked = [mine or rows[:n_networks] for mine, rows in zip(own, batches, strict=True)]
+    loaded = loading(training.profile, training.loader(looked, epoch))
+    for number, batch in enumerate(loaded):
         # The last batches of an epoch may be fewer and smaller: their mean is over what they hold.
         first = number // steps * steps
         together = [row for some in batches[first : first + steps] for row in some]
@@ -115,16 +119,18 @@ def _epoch(training: Training, learners: Learners, epoch: int) -> Iterator[tuple
         for i, (network, learner) in enumerate(learners.items()):
             place = Place(network, epoch, number, number // steps, per_epoch)
             of_network = together[i::n_networks]
-            if batch is not None:
-                share = batch.share(i, n_networks)
-                losses.append(add_gradients(training, learner, share, place, len(of_network)))
+            share = batch.share(i, n_networks)
+            part = len(share.rows) / len(of_network) if own[number] else 0.0
+            losses.append(add_gradients(training, learner, share, place, part))
             if is_update:
                 with phase(training.profile, "step"):
-                    ranks.add_gradients(learner.network.parameters())
+                    if learner.outline is None:
+                        ranks.add_gradients(learner.network.parameters())
                     change_weights(training, learner, of_network, place)
-        mean = fmean(losses) if losses else nan
+        mean = fmean(losses) if own[number] else nan
         done = BatchDone(training.split, epoch, number, mean, len(batches[number]))
         yield done, number // steps + 1 if is_update else 0
+    # Whatever else counts than normalizations of batches.
     for learner in learners.values():
         for one in (learner.network, learner.average):
             if one is not None:
@@ -196,10 +202,19 @@ def _rows(
 def judged(training: Training, learners: Learners, epoch: int) -> dict[int | None, nn.Module]:
     """Return what an epoch is judged by: the networks, or the averages of their weights."""
     uses_average = averages.is_judged(training.config.optimization.averaging, epoch)
-    return {
-        number: learner.average if uses_average and learner.average is not None else learner.network
-        for number, learner in learners.items()
-    }
+    found: dict[int | None, nn.Module] = {}
+    for number, learner in learners.items():
+        average = learner.average if uses_average else None
+        one = learner.network if average is None else average
+        found[number] = _whole(training, learner, one)
+    return found
+
+
+def _whole(training: Training, learner: Learner, network: nn.Module) -> nn.Module:
+    """Return a network, or the average of its weights, with all weights in this process."""
+    if learner.outline is None:
+        return network
+    return training.device.put_network(shards.whole(network, learner.outline))
 
 
 def _average(training: Training, learners: Learners, epoch: int) -> None:
@@ -210,11 +225,14 @@ def _average(training: Training, learners: Learners, epoch: int) -> None:
         if mean is None or not averages.after_epoch(settings, mean, learner.network, epoch):
             continue
         if averages.counts(mean):
+            counting = _whole(training, learner, mean)
             rows = training.rows(training.train, [number])
             batches = order.in_batches(rows, training.config.optimization.batch_size)
             images = (training.device.put(batch.images) for batch in training.loader(batches))
             with seeded(seed, training.purpose("average", number), epoch):
-                averages.normalize_anew(mean, images)
+                averages.normalize_anew(counting, images)
+            for buffer, counted in zip(mean.buffers(), counting.buffers(), strict=True):
+                buffer.copy_(counted)
 
 
 def score(
@@ -289,10 +307,10 @@ def _advance(
 
 
 def _save(training: Training, network: int | None, learner: Learner, now: TrainState) -> None:
-    if not training.device.ranks.is_first:
-        return
+    is_first = training.device.ranks.is_first
     # What the checkpoint refers to must be on the disk before it.
-    for metric in now.selection.best:
+    for metric in now.selection.best if is_first else ():
         flush(names.weights(training.maps, training.split, metric, network))
     places = (training.maps, training.split, network)
-    state.save(names.checkpoint(*places), learner, now, former=names.former_checkpoint(*places))
+    former = names.former_checkpoint(*places)
+    state.save(names.checkpoint(*places), learner, now, former=former, writes=is_first)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.engine.devices import Device
 from clinicadl.engine.optimizers import n_kept
 from clinicadl.errors import UsageError
+from clinicadl.networks.recompute import Run, recomputed
 
 BASE = 350 * 2**20
 """Bytes of the program itself: Python, torch and its libraries."""
@@ -43,7 +46,14 @@ class Need:
         return self.weights + self.activations + self.batches + BASE
 
 
-def need(config: ExperimentConfig, network: nn.Module, input_shape: Sequence[int], n: int) -> Need:
+def need(
+    config: ExperimentConfig,
+    network: nn.Module,
+    input_shape: Sequence[int],
+    n_parts: int,
+    *,
+    divided_by: int = 1,
+) -> Need:
     """Return what training needs.
 
     Parameters
@@ -54,8 +64,11 @@ def need(config: ExperimentConfig, network: nn.Module, input_shape: Sequence[int
         On torch's meta device, where a forward pass costs nothing.
     input_shape
         Of one sample, channel first.
-    n
-        Number of networks that are trained together; they compute one after the other.
+    n_parts
+        Parts of an image: as many networks are trained together where each has its own. They
+        compute one after the other.
+    divided_by
+        Number of processes that share the weights; to be judged, each holds them all for a while.
     """
     settings = config.optimization
     every = [*network.parameters(), *network.buffers()]
@@ -65,29 +78,66 @@ def need(config: ExperimentConfig, network: nn.Module, input_shape: Sequence[int
         copies * sum(one.numel() for one in every)
         + (1 + n_kept(settings)) * sum(one.numel() for one in learning)
     )
+    if divided_by > 1:
+        whole = _BYTES * sum(one.numel() for one in every)
+        of_weights = of_weights // divided_by + whole
     batch = _BYTES * settings.batch_size * prod(input_shape)
-    return Need(n * of_weights, _activations(network, settings.batch_size, input_shape),
-                _BATCHES * batch)  # fmt: skip
+    recomputes = config.compute.activation_checkpointing
+    activations = _activations(network, settings.batch_size, input_shape, recomputes=recomputes)
+    n_networks = n_parts if config.multi_network else 1
+    return Need(n_networks * of_weights, activations, _BATCHES * batch)
 
 
-def _activations(network: nn.Module, batch_size: int, input_shape: Sequence[int]) -> int:
+def _activations(
+    network: nn.Module, batch_size: int, input_shape: Sequence[int], *, recomputes: bool
+) -> int:
     """Return the bytes that the backward pass of a batch needs, and the largest gradient in it."""
-    weights = {one.untyped_storage()._cdata for one in network.parameters()}
     saved: dict[int, Tensor] = {}
+    of_blocks: list[int] = [0]
+
+    def block(run: Run, *arguments: Any) -> Any:
+        for tensor in _tensors(arguments):
+            saved[tensor.untyped_storage()._cdata] = tensor
+        within: dict[int, Tensor] = {}
+        with _kept(within):
+            found = run(*arguments)
+        of_blocks.append(sum(_sizes(within, network)))
+        return found
+
+    images = torch.empty(batch_size, *input_shape, device="meta")
+    was_training = network.training
+    with _kept(saved), recomputed(network, block) if recomputes else nullcontext():
+        outputs = network.train()(images)
+    network.train(was_training)
+    del outputs
+    sizes = _sizes(saved, network)
+    return sum(sizes) + max(of_blocks) + 2 * max(sizes, default=0)
+
+
+def _kept(saved: dict[int, Tensor]) -> AbstractContextManager[None]:
+    """Return what gathers all that the backward pass is left with, by its storage."""
 
     def keep(tensor: Tensor) -> Tensor:
         # Held until the end, so that no storage has the name of another.
         saved[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    images = torch.empty(batch_size, *input_shape, device="meta")
-    was_training = network.training
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = network.train()(images)
-    network.train(was_training)
-    del outputs
-    sizes = [one.untyped_storage().nbytes() for key, one in saved.items() if key not in weights]
-    return sum(sizes) + 2 * max(sizes, default=0)
+    return torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+
+
+def _sizes(saved: Mapping[int, Tensor], network: nn.Module) -> list[int]:
+    """Return the bytes of tensors that are no weights."""
+    weights = {one.untyped_storage()._cdata for one in network.parameters()}
+    return [one.untyped_storage().nbytes() for key, one in saved.items() if key not in weights]
+
+
+def _tensors(arguments: Iterable[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among arguments, which may be sequences of sequences."""
+    for one in arguments:
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, (list, tuple)):
+            yield from _tensors(one)
 
 
 def available(device: Device) -> int | None:

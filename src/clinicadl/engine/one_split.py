@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from clinicadl.engine import averages, loop, state, transfer
+from clinicadl.engine import averages, loop, shards, state, transfer
+from clinicadl.engine.devices import Device
 from clinicadl.engine.evaluate import predictions
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
 from clinicadl.engine.given_back import after_training, gives_back, watching
@@ -23,6 +24,7 @@ from clinicadl.engine.profile import Profile
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.engine.targets import targets_of
+from clinicadl.engine.together import normalize_together
 from clinicadl.engine.training import Training
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Results
@@ -152,13 +154,16 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     settings = planned.config.optimization
     purpose = training.purpose("weights", number)
     network = planned.device.put_network(first_network(planned, purpose, training.split, number))
+    average = averages.first(settings.averaging, network)
+    outline = _shared(network, average, planned.device)
     learning = optimizer(settings, network)
     learner = Learner(
         network,
         learning,
         scheduler(settings, learning),
-        averages.first(settings.averaging, network),
+        average,
         planned.device.scaler(),
+        outline,
     )
     places, ranks = (training.maps, training.split, number), planned.device.ranks
     if not ranks.is_first:
@@ -174,6 +179,22 @@ def _begin(planned: Plan, training: Training, number: int | None) -> tuple[Learn
     better = training.task.higher_is_better()
     directions = {name: better[name] for name in planned.config.task.selection_metrics}
     return learner, TrainState(0, False, Selection(directions), Stopping())
+
+
+def _shared(network: nn.Module, average: nn.Module | None, device: Device) -> nn.Module | None:
+    """Let the processes that train together normalize together, and share weights if asked for.
+
+    Returns
+    -------
+    The outline of a network whose weights are divided.
+    """
+    outline = shards.outline(network) if device.n_shards > 1 else None
+    if device.ranks.world > 1:
+        normalize_together(network)
+    for one in (network, average):
+        if outline is not None and one is not None:
+            shards.divide(one, device.n_shards)
+    return outline
 
 
 def _conclude(

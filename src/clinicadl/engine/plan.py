@@ -29,6 +29,7 @@ from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import Parent
 from clinicadl.layouts.splits import SplitTables
 from clinicadl.networks.fits import check_input, check_task
+from clinicadl.networks.recompute import has_blocks
 from clinicadl.networks.transfer import freeze
 from clinicadl.tables import cohorts as cohort_tables
 from clinicadl.tables import sessions
@@ -96,7 +97,7 @@ def plan(config: ExperimentConfig) -> Plan:
         is_multi=data.multi_cohort, diagnoses=data.diagnoses,
     )  # fmt: skip
     extractions = _extractions(config, cohorts)
-    device = resolve(config.compute.gpu, config.compute.amp, compiles=config.compute.compile)
+    device = resolve(config.compute)
     tables = {one: _tables(config, one) for one in cohorts}
     planned = _planned(config, tables)
     everyone = pd.concat([table for one in planned for table in (one.train, one.validation)])
@@ -132,7 +133,7 @@ def plan(config: ExperimentConfig) -> Plan:
         codes=codes,
         task=task,
         device=device,
-        needed=need(config, network, input_shape, n_parts if config.multi_network else 1),
+        needed=need(config, network, input_shape, n_parts, divided_by=device.n_shards),
         tables=_hashes(config, read),
         parents=ancestry.parents,
         verdict=verdict,
@@ -368,7 +369,7 @@ def _network(
     ------
     UsageError
         The network has another number of axes; or the weights that it should get, or the layers
-        that should learn, are not those it has.
+        that should learn, are not those it has; or none of its blocks can be computed again.
     """
     check_input(config.network, shape)
     with torch.device("meta"):
@@ -376,6 +377,12 @@ def _network(
         config.network.start(network)
     transfer.check(config, network, n_parts)
     freeze(network, config.transfer.nb_unfrozen_layer)
+    if config.compute.activation_checkpointing and not has_blocks(network):
+        raise UsageError(
+            "This network has no blocks that could be computed again",
+            where="--activation_checkpointing", found=config.network.name,
+            fix="Leave it out, or take a network of blocks",
+        )  # fmt: skip
     return network
 
 
@@ -396,9 +403,10 @@ def _outputs(
     """
     alone = torch.empty(1, *shape, device="meta")
     batch_size, per = config.optimization.batch_size, 1 if config.multi_network else n_parts
-    # Of the rest of an epoch, some of the processes that train together may get one sample.
-    rests = {one.number: len(one.train) * per % (batch_size * world) for one in planned}
-    lonely = [split for split, rest in rests.items() if 0 < rest < 2 * world or batch_size == 1]
+    # All processes that train together normalize together.
+    together = batch_size * world
+    rests = {one.number: len(one.train) * per % together for one in planned}
+    lonely = [split for split, rest in rests.items() if rest == 1 or together == 1]
     try:
         network.train()(alone)
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 from torch import nn
 
+from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.predict import PredictConfig
 from clinicadl.data import order
 from clinicadl.data.batches import Loader, readers_watched
@@ -107,7 +108,7 @@ def ready(config: PredictConfig, maps: Path, name: str) -> PredictPlan:
     InvalidDataError
         The images are not those that the group was defined with.
     """
-    device = resolve(config.gpu, config.amp)
+    device = resolve(ComputeConfig(gpu=config.gpu, amp=config.amp))
     if device.ranks.world > 1:
         raise UsageError(
             "A prediction is made by one process", found=f"{device.ranks.world} processes",

@@ -70,6 +70,13 @@ class Ranks:
         distributed.all_gather_object(every, found)
         return every
 
+    def as_the_first(self, choice: bool) -> bool:
+        """Return what the first process chose, of what the clock of each would choose for itself.
+
+        Without this, some would begin what others leave.
+        """
+        return self.gathered(choice)[0]
+
     def wait(self) -> None:
         """Go on when all are here."""
         if self.world > 1:

@@ -13,6 +13,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from clinicadl.engine import shards
 from clinicadl.engine.events import Row
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.errors import (
@@ -60,12 +61,34 @@ class Learner:
     """Of the weights, where one is judged in their place."""
     scaler: GradScaler | None = None
     """Of losses in half precision."""
+    outline: nn.Module | None = None
+    """The network without weights, where several processes share them."""
 
 
-def save(path: Path, learner: Learner, state: TrainState, *, former: Path | None = None) -> None:
+def save(
+    path: Path,
+    learner: Learner,
+    state: TrainState,
+    *,
+    former: Path | None = None,
+    writes: bool = True,
+) -> None:
     """Write a checkpoint, whole: one file with the tensors and, as JSON, everything else.
 
-    The one that was there is kept as ``former``.
+    It is the same however many processes share the weights.
+
+    Parameters
+    ----------
+    path
+        The file to be.
+    learner
+        The learner.
+    state
+        Where it stands.
+    former
+        Where the one that was there is kept.
+    writes
+        Whether this process does: all that share the weights have to take part.
     """
     tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
     if learner.average is not None:
@@ -85,7 +108,9 @@ def save(path: Path, learner: Learner, state: TrainState, *, former: Path | None
         "scheduler": learner.scheduler.state_dict() if learner.scheduler else None,
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
     }
-    weights.write(path, tensors, facts, former=former)
+    tensors = shards.gathered(tensors, keeps=writes)
+    if writes:
+        weights.write(path, tensors, facts, former=former)
 
 
 def restore(path: Path, learner: Learner, *, former: Path) -> TrainState | None:
@@ -133,11 +158,13 @@ def load(path: Path, learner: Learner) -> TrainState:
         The checkpoint is damaged.
     """
     tensors, facts = weights.read(path)
-    learner.network.load_state_dict(_below(tensors, "network/"))
+    _load(learner.network, _below(tensors, "network/"))
+    learning = [weight for group in learner.optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, value in _below(tensors, "optimizer/").items():
         number, _, field = name.partition("/")
-        state.setdefault(int(number), {})[field] = value
+        kept = shards.divided_like(value, learning[int(number)])
+        state.setdefault(int(number), {})[field] = kept
     for number, values in facts["optimizer"]["scalars"].items():
         state.setdefault(int(number), {}).update(values)
     learner.optimizer.load_state_dict(
@@ -146,10 +173,20 @@ def load(path: Path, learner: Learner) -> TrainState:
     if learner.scheduler is not None:
         learner.scheduler.load_state_dict(facts["scheduler"])
     if learner.average is not None:
-        learner.average.load_state_dict(_below(tensors, "average/"))
+        _load(learner.average, _below(tensors, "average/"))
     if learner.scaler is not None:
         learner.scaler.load_state_dict(facts["scaler"])
     return _state(facts["state"])
+
+
+def _load(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = network.state_dict()
+    network.load_state_dict(
+        {
+            name: shards.divided_like(value, own[name]) if name in own else value
+            for name, value in tensors.items()
+        }
+    )
 
 
 def _groups(saved: list[dict[str, Any]], optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, NoReturn
 
 import torch
@@ -11,14 +12,16 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from clinicadl.data.batches import Batch
-from clinicadl.engine import averages, state
+from clinicadl.engine import averages, shards, state
 from clinicadl.engine.profile import phase
 from clinicadl.engine.rates import rate
 from clinicadl.engine.select import Selection, Stopping
 from clinicadl.engine.state import Learner, TrainState
+from clinicadl.engine.together import looking_on
 from clinicadl.engine.training import Training
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts.maps import names
+from clinicadl.networks.recompute import recomputed
 from clinicadl.networks.streams import seeded
 from clinicadl.networks.transfer import train_mode
 from clinicadl.tables import sessions
@@ -45,7 +48,7 @@ class Place(NamedTuple):
 
 
 def add_gradients(
-    training: Training, learner: Learner, batch: Batch, place: Place, n_together: int
+    training: Training, learner: Learner, batch: Batch, place: Place, part: float
 ) -> float:
     """Add to the gradients what a batch has of the mean over an update's samples.
 
@@ -59,9 +62,10 @@ def add_gradients(
         Samples.
     place
         Where they stand.
-    n_together
-        Samples of all batches that make this update together: their gradients are those of one big
-        batch, but for rounding and for layers that see a batch as a whole.
+    part
+        Share of its samples among those of all batches that make this update together: their
+        gradients are those of one big batch, but for rounding and, where several batches follow
+        each other, for normalizations of batches. Where it is 0, no normalization counts them.
 
     Returns
     -------
@@ -81,17 +85,21 @@ def add_gradients(
     rank = training.device.ranks.rank
     purpose = training.purpose("network", place.network) + (f"/{rank}" if rank else "")
     draws = seeded(seed, purpose, place.epoch, place.batch)
-    with phase(training.profile, "forward"), draws, training.device.autocast():
-        outputs = learner.network(images)
-        loss: Tensor = training.task.training_losses(outputs, images, targets).mean()
-        value = loss.item()
-    if not math.isfinite(value):
-        _stop(training, learner, batch.rows, place, f"The loss is {value}")
-    with phase(training.profile, "backward"):
-        share = loss * (len(batch.rows) / n_together)
-        if learner.scaler is not None:
-            share = learner.scaler.scale(share)
-        share.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    recomputes = training.config.compute.activation_checkpointing
+    blocks = recomputed(learner.network) if recomputes else nullcontext()
+    # Also in the backward pass, which may compute blocks again.
+    with nullcontext() if part else looking_on(learner.network):
+        with phase(training.profile, "forward"), draws, blocks, training.device.autocast():
+            outputs = learner.network(images)
+            loss: Tensor = training.task.training_losses(outputs, images, targets).mean()
+            value = loss.item()
+        if not math.isfinite(value):
+            _stop(training, learner, batch.rows, place, f"The loss is {value}")
+        with phase(training.profile, "backward"):
+            share = loss * part
+            if learner.scaler is not None:
+                share = learner.scaler.scale(share)
+            share.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return value
 
 
@@ -122,7 +130,7 @@ def change_weights(training: Training, learner: Learner, rows: Sequence[int], pl
         scaler.unscale_(optimizer)
     weights = [weight for weight in learner.network.parameters() if weight.grad is not None]
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    is_number = bool(torch.isfinite(norm))
+    is_number = bool(torch.isfinite(shards.full(norm)))
     if not is_number and (scaler is None or scaler.get_scale() < _LEAST_SCALE):
         _stop(training, learner, rows, place, "The gradient is no finite number")
     if settings.gradient_clipping is not None and is_number:
@@ -151,7 +159,10 @@ def _stop(
         Always.
     """
     path = names.diverged(training.maps, training.split, place.network)
-    state.save(path, learner, TrainState(place.epoch, False, Selection({}), Stopping()))
+    # No process holds all the weights where they are divided, and others may not be here.
+    is_kept = learner.outline is None
+    if is_kept:
+        state.save(path, learner, TrainState(place.epoch, False, Selection({}), Stopping()))
     samples = training.table.iloc[list(rows)]
     ids = samples[[sessions.PARTICIPANT, sessions.SESSION, training.part]].astype(str)
     who = "" if place.network is None else f", network {place.network}"
@@ -159,6 +170,6 @@ def _stop(
         f"{what}: the training cannot go on",
         where=f"split {training.split}{who}, epoch {place.epoch}, batch {place.batch}",
         found=f"samples {listed((' | '.join(key) for key in ids.to_numpy()), most=len(rows))}",
-        fix=f"Look at these samples, or lower --learning_rate; the network before them is in "
-        f"{path.relative_to(training.maps)}, and the last checkpoint is kept",
+        fix="Look at these samples, or lower --learning_rate; the last checkpoint is kept"
+        + (f", and the network before them: {path.relative_to(training.maps)}" if is_kept else ""),
     )

@@ -19,10 +19,12 @@ from clinicadl.networks.fits import check_input
 from clinicadl.networks.layers import (
     CropMaxUnpool,
     PadMaxPool,
+    Places,
     Windows,
     pair_windows,
     pool_with_places,
 )
+from clinicadl.networks.recompute import runs
 
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 _MAX_POOLS = (nn.MaxPool2d, nn.MaxPool3d)
@@ -49,6 +51,9 @@ class Autoencoder(nn.Module):
         Channels, then the size of the image along its 2 or 3 axes.
     """
 
+    blockwise = ("_encoded", "_decoded")
+    """Methods that compute a block of it each."""
+
     def __init__(self, convolutions: nn.Sequential, input_shape: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = convolutions
@@ -63,14 +68,32 @@ class Autoencoder(nn.Module):
             Shape (samples, *input_shape).
         """
         maps, found = images, []
-        for layer in _leaves(self.encoder):
+        for layers in runs(_leaves(self.encoder)):
+            maps, places = self._encoded(layers, maps)
+            found.extend(places)
+        for layers in runs(self.decoder):
+            n_unpoolings = sum(isinstance(layer, CropMaxUnpool) for layer in layers)
+            maps = self._decoded(layers, maps, [found.pop() for _ in range(n_unpoolings)])
+        return maps
+
+    def _encoded(self, layers: Sequence[nn.Module], maps: Tensor) -> tuple[Tensor, list[Places]]:
+        """Return the maps behind some layers, and where their poolings found the maxima."""
+        found = []
+        for layer in layers:
             if isinstance(layer, (PadMaxPool, *_MAX_POOLS)):
                 maps, places = pool_with_places(maps, _windows(layer, maps.shape[2:]))
                 found.append(places)
             else:
                 maps = layer(maps)
-        for layer in self.decoder:
-            maps = layer(maps, found.pop()) if isinstance(layer, CropMaxUnpool) else layer(maps)
+        return maps, found
+
+    def _decoded(
+        self, layers: Sequence[nn.Module], maps: Tensor, places: Sequence[Places]
+    ) -> Tensor:
+        """Return the maps behind some layers, whose unpoolings get the places in turn."""
+        left = iter(places)
+        for layer in layers:
+            maps = layer(maps, next(left)) if isinstance(layer, CropMaxUnpool) else layer(maps)
         return maps
 
 
