@@ -325,11 +325,15 @@ def test_an_option_wins_over_what_the_jobs_need_in_whatever_words(option, left_o
     assert defaults.keys() - jobs._unsaid(defaults, settings) == {left_out}
 
 
+ON_GPU = {"gpu": True, "amp": "bf16", "n_proc": None}
+
+
+@pytest.mark.parametrize("last", [None, True])
 def test_a_gpu_is_asked_for_where_this_machine_has_none(
-    prepared_once, config_of, tmp_path, slurm, monkeypatch
+    prepared_once, config_of, tmp_path, slurm, monkeypatch, last
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    config = config_of(prepared_once, compute={"gpu": True, "amp": "bf16", "n_proc": None})
+    config = config_of(prepared_once, compute={**ON_GPU, "channels_last": last})
     train(config, tmp_path / "maps", jobs=SLURM)
     given = options(slurm)
     assert (given["gpus-per-node"], given["cpus-per-task"]) == ("1", "3")
@@ -337,6 +341,7 @@ def test_a_gpu_is_asked_for_where_this_machine_has_none(
     assert record.config.compute == config.compute
     assert record.resolved.items() >= {("device", "cuda"), ("amp", "bf16"), ("threads", 3)}
     assert "device_name" not in record.resolved
+    assert record.resolved["channels_last"] is bool(last)
     with pytest.raises(UsageError, match="no GPU"):
         resume(tmp_path / "maps")
 

@@ -61,9 +61,12 @@ def planned_elsewhere(config: ExperimentConfig) -> Plan:
     here = compute.model_copy(update={"gpu": False, "amp": "no", "compile": False})
     planned = plan(config.model_copy(update={"compute": here}))
     device = replace(
-        planned.device, torch_device=torch.device("cuda"), channels_last=False,
-        amp=compute.amp, compiles=compute.compile,
-    )  # fmt: skip
+        planned.device,
+        torch_device=torch.device("cuda"),
+        channels_last=bool(compute.channels_last),
+        amp=compute.amp,
+        compiles=compute.compile,
+    )
     there = planned.config.model_copy(update={"compute": compute})
     return replace(planned, config=there, device=device)
 
