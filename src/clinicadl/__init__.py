@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.imports import import_maps as import_maps
     from clinicadl.engine.predict import predict as predict
     from clinicadl.engine.repeat import train_from as train_from
-    from clinicadl.engine.train import resume as resume
+    from clinicadl.engine.resume import resume as resume
     from clinicadl.engine.train import train as train
     from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
@@ -91,7 +91,7 @@ _HOMES = {
     "preview": "clinicadl.report.preview:preview",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
-    "resume": "clinicadl.engine.train:resume",
+    "resume": "clinicadl.engine.resume:resume",
     "show_maps": "clinicadl.report.contents:show_maps",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",

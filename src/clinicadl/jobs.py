@@ -31,6 +31,15 @@ _OURS = {
 }
 """Options that nobody else sets, and why."""
 _PREFIXES = ("slurm_", "local_", "debug_")
+_RESOURCES = {
+    "mem_gb": ("mem",),
+    "cpus_per_task": ("cpus",),
+    "gpus_per_node": ("gpus", "gres"),
+}
+"""What a job needs -> how the options of Slurm begin that ask for the same.
+
+Slurm refuses two that contradict each other.
+"""
 
 _LOCAL_MINUTES = 365 * 24 * 60
 """On this machine nobody waits behind us; submitit would stop a job after two minutes."""
@@ -145,7 +154,8 @@ def submit(
     folder
         Gets a folder 1, 2, ... for each time that jobs are submitted.
     defaults
-        What the jobs need where the settings do not say it, under the names of submitit.
+        What the jobs need where the settings do not say it, be it in other words of Slurm; under
+        the names of submitit.
 
     Raises
     ------
@@ -162,7 +172,8 @@ def submit(
         home = _new_folder(folder)
         executor = submitit.AutoExecutor(home, cluster=settings.submit)
         wanted = _options(settings.slurm_option)
-        executor.update_parameters(**{"timeout_min": minutes, **defaults, **wanted})
+        needed = _unsaid(defaults, settings)
+        executor.update_parameters(**{"timeout_min": minutes, **needed, **wanted})
         listed = [list(command) for command in commands]
         try:
             if settings.submit == "local":
@@ -177,6 +188,19 @@ def submit(
                 fix="Correct --slurm_option",
             ) from error  # fmt: skip
     return Jobs(tuple(handle.job_id for handle in handles), home, tuple(handles))
+
+
+def cores(settings: JobsConfig) -> int | None:
+    """Return the cores of a job, where the settings of Slurm say them; nobody asks for them here.
+
+    Raises
+    ------
+    UsageError
+        An option is wrong.
+    """
+    wanted = _options(settings.slurm_option)
+    said = wanted.get("slurm_cpus_per_task", wanted.get("cpus_per_task"))
+    return said if settings.submit == "slurm" and isinstance(said, int) else None
 
 
 def ended(jobs: Jobs) -> Generator[Ended, None, None]:
@@ -251,6 +275,17 @@ def _new_folder(folder: Path) -> Path:
             continue
         return new
     raise AssertionError  # count() has no end
+
+
+def _unsaid(defaults: Mapping[str, object], settings: JobsConfig) -> dict[str, object]:
+    """Return the defaults whose resource no option names."""
+    wanted = _options(settings.slurm_option)
+    said = [key.removeprefix("slurm_") for key in (*wanted, *wanted.get(_PAIRS, ()))]
+    return {
+        name: value
+        for name, value in defaults.items()
+        if not any(key.startswith(_RESOURCES[name]) for key in said if name in _RESOURCES)
+    }
 
 
 def _options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import socket
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from clinicadl import read_experiment, resume, train
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.engine.events import Evaluated
+from clinicadl.engine.observers import emissions
 from clinicadl.engine.observers.tracked import as_text, facts
 from clinicadl.errors import UsageError
 from clinicadl.layouts.maps import names
@@ -275,6 +277,18 @@ def test_each_training_of_a_split_has_its_row(prepared_once, config_of, tmp_path
     resume(maps)
     assert emissions_of(maps)[:1] == before
     assert len({row["run_id"] for row in emissions_of(maps)}) == len(emissions_of(maps)) == 2
+
+
+def test_trainings_at_the_same_time_keep_each_others_rows(tmp_path):
+    path = tmp_path / "emissions.csv"
+    first, second = emissions._Table(path), emissions._Table(path)
+    for table, run, energy in (
+        (first, "a", 1), (second, "b", 2), (first, "a", 3), (second, "b", 4)
+    ):  # fmt: skip
+        table.out(SimpleNamespace(values={"run_id": run, "energy_consumed": energy}), None)
+    with path.open(newline="") as table:
+        rows = {row["run_id"]: row["energy_consumed"] for row in csv.DictReader(table)}
+    assert rows == {"a": "3", "b": "4"}
 
 
 @needs("codecarbon")

@@ -1,6 +1,7 @@
 """Whole files or none, names that stay below their folder, hashes, locks."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -487,6 +488,56 @@ def test_what_killed_processes_left_half_written_goes_and_nothing_else(tmp_path)
     (tmp_path / ".partial-0-2-folder" / "deep" / ".partial-0-3-a").touch()
     files.remove_partial(tmp_path)
     assert [*tmp_path.rglob("*")] == [kept.parent, kept]
+
+
+def test_a_lock_can_be_shared_by_those_who_want_no_more(tmp_path):
+    path = tmp_path / ".lock"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom clinicadl.layouts.files import lock\n"
+        "from clinicadl.errors import OutputError\n"
+        "for is_shared in (True, False):\n"
+        "    try:\n"
+        "        with lock(Path(sys.argv[1]), 'MAPS', is_shared=is_shared): print('held')\n"
+        "    except OutputError as error: print('refused')\n"
+    )
+    with files.lock(path, "MAPS", is_shared=True):
+        assert run(code, path).stdout.split() == ["held", "refused"]
+    with files.lock(path, "MAPS"):
+        assert run(code, path).stdout.split() == ["refused", "refused"]
+    assert run(code, path).stdout.split() == ["held", "held"]
+
+
+def test_who_only_asks_whether_a_file_is_held_is_in_nobodys_way(tmp_path, monkeypatch):
+    path = tmp_path / ".lock"
+    path.touch()
+    asking = path.open("rb")
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr(files.time, "sleep", lambda _: asking.close())
+    with files.lock(path, "MAPS"):
+        assert asking.closed
+
+
+def test_without_locks_nothing_is_written(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", none)
+    with pytest.raises(OutputError, match="No locks available"), files.lock(tmp_path / "a", "MAPS"):
+        pass
+    with files.turn(tmp_path) as others_wait:
+        assert not others_wait
+    monkeypatch.undo()
+    with files.turn(tmp_path) as others_wait:
+        assert others_wait
+
+
+def test_what_is_half_written_in_folders_below_stays_if_it_is_not_meant(tmp_path):
+    (tmp_path / "below").mkdir()
+    for path in (tmp_path / ".partial-0-1-a", tmp_path / "below" / ".partial-0-1-a"):
+        path.touch()
+    files.remove_partial(tmp_path, is_deep=False)
+    assert [path.name for path in (tmp_path / "below").iterdir()] == [".partial-0-1-a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["below"]
 
 
 def test_it_can_be_asked_whether_a_file_is_held(tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from clinicadl.cli.options import Command, ListOption
+from clinicadl.cli.options import Command, ListOption, options_of
+from clinicadl.config.jobs import JobsConfig
 
 _split = click.option(
     "-s", "--split", type=int, multiple=True, cls=ListOption,
@@ -22,8 +24,13 @@ _dry_run = click.option(
 @click.argument("output_maps_directory", type=click.Path(path_type=Path))
 @_split
 @_dry_run
+@options_of(JobsConfig)
 def from_maps(
-    input_maps_directory: Path, output_maps_directory: Path, split: tuple[int, ...], dry_run: bool
+    input_maps_directory: Path,
+    output_maps_directory: Path,
+    split: tuple[int, ...],
+    dry_run: bool,
+    **flags: Any,
 ) -> None:
     """Train the experiment of another MAPS anew, also of one that release 1.6.1 wrote.
 
@@ -32,7 +39,8 @@ def from_maps(
     """
     from clinicadl.layouts.files import existing_folder
 
-    _train(existing_folder(input_maps_directory, "MAPS"), output_maps_directory, split, dry_run)
+    source = existing_folder(input_maps_directory, "MAPS")
+    _train(source, output_maps_directory, split, dry_run, flags)
 
 
 @click.command("from-json", cls=Command)
@@ -40,26 +48,32 @@ def from_maps(
 @click.argument("output_maps_directory", type=click.Path(path_type=Path))
 @_split
 @_dry_run
+@options_of(JobsConfig)
 def from_json(
-    config_json: Path, output_maps_directory: Path, split: tuple[int, ...], dry_run: bool
+    config_json: Path,
+    output_maps_directory: Path,
+    split: tuple[int, ...],
+    dry_run: bool,
+    **flags: Any,
 ) -> None:
     """Train the experiment that a JSON file describes, such as the maps.json of a MAPS."""
     from clinicadl.layouts.files import read_json
 
     read_json(config_json, "configuration file")
-    _train(config_json, output_maps_directory, split, dry_run)
+    _train(config_json, output_maps_directory, split, dry_run, flags)
 
 
-def _train(source: Path, maps: Path, splits: tuple[int, ...], dry_run: bool) -> None:
-    from clinicadl.cli.console import watching
-    from clinicadl.cli.train import describe
+def _train(
+    source: Path, maps: Path, splits: tuple[int, ...], dry_run: bool, flags: dict[str, Any]
+) -> None:
+    from clinicadl.cli.train import complete, describe, jobs_of, show_jobs
     from clinicadl.engine.repeat import ready
-    from clinicadl.engine.train import run
 
-    planned = ready(source, maps, splits=splits)
+    jobs, _ = jobs_of(flags)
+    planned = ready(source, maps, splits=splits, jobs=jobs)
     if dry_run:
         describe(planned, planned.config)
         click.echo(f"# would write: {maps}")
+        show_jobs(planned, maps, planned.config.validation.chosen(), jobs)
         return
-    run(planned, maps, observers=watching(planned.config.task))
-    click.echo(f"MAPS: {maps}")
+    complete(planned, maps, jobs)

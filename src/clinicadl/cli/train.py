@@ -1,8 +1,8 @@
-"""``clinicadl train``: the tasks, and resume."""
+"""``clinicadl train``: the tasks, and what all of its commands do with a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,14 @@ import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.modes_first import MODES
-from clinicadl.cli.options import Command, ListOption, given, options_of
+from clinicadl.cli.options import Command, given, options_of
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.jobs import JobsConfig
 from clinicadl.config.task import TABLE, TaskSettings
 
 if TYPE_CHECKING:
     from clinicadl.engine.plan import Plan
+    from clinicadl.jobs import Jobs
 
 _TASKS = TABLE.all_rows()
 
@@ -28,7 +30,7 @@ group = LazyGroup(
             for name, row in _TASKS.items()
         },
         **{mode: Row(f"clinicadl.cli.modes_first:{mode}", short) for mode, short in MODES.items()},
-        "resume": Row("clinicadl.cli.train:resume", "Go on with an interrupted training."),
+        "resume": Row("clinicadl.cli.resume:command", "Go on with an interrupted training."),
         "list-models": Row(
             "clinicadl.cli.list_models:command", "List the networks, or the layers of one."
         ),
@@ -73,6 +75,7 @@ def _command(task: str, row: type[TaskSettings]) -> click.Command:
     @click.option(
         "--dry-run", is_flag=True, help="Print the settings as TOML and what would be done."
     )
+    @options_of(JobsConfig)
     @options_of(
         ExperimentConfig,
         arguments=("caps_directory", "preprocessing_json", "tsv_directory"),
@@ -97,19 +100,72 @@ def _train(
     *,
     dry_run: bool,
 ) -> None:
-    from clinicadl.cli.console import watching
     from clinicadl.config.read import experiment
-    from clinicadl.engine.train import ready, train
+    from clinicadl.engine.train import ready
 
-    nested = given(flags)
+    jobs, others = jobs_of(flags)
+    nested = given(others)
     nested.setdefault("task", {})["name"] = task
     config = experiment(nested, file=config_file)
+    planned = ready(config, output_maps_directory, jobs=jobs)
     if dry_run:
-        describe(ready(config, output_maps_directory), config)
+        describe(planned, config)
         click.echo(f"# would write: {output_maps_directory}")
+        show_jobs(planned, output_maps_directory, config.validation.chosen(), jobs)
         return
-    train(config, output_maps_directory, observers=watching(config.task))
-    click.echo(f"MAPS: {output_maps_directory}")
+    complete(planned, output_maps_directory, jobs)
+
+
+def jobs_of(flags: Mapping[str, Any]) -> tuple[JobsConfig, dict[str, Any]]:
+    """Return what was said of jobs, and all other flags: jobs are no part of an experiment."""
+    from clinicadl.config.read import settings
+
+    said = {name: flags[name] for name in JobsConfig.model_fields}
+    others = {name: value for name, value in flags.items() if name not in said}
+    return settings(JobsConfig, given(said)), others
+
+
+def complete(planned: Plan, maps: Path, jobs: JobsConfig) -> None:
+    """Train as planned into a new MAPS, here or in jobs."""
+    from clinicadl.cli.console import watching
+    from clinicadl.engine.train import run, submit
+
+    if jobs.submit is None:
+        run(planned, maps, observers=watching(planned.config.task))
+        click.echo(f"MAPS: {maps}")
+        return
+    follow(submit(planned, maps, jobs), maps, planned.config.validation.chosen(), jobs)
+
+
+def follow(submitted: Jobs, maps: Path, splits: Sequence[int], jobs: JobsConfig) -> None:
+    """Say what was submitted; wait for jobs of this machine, showing how many are over."""
+    from contextlib import closing
+
+    from clinicadl.cli.console import progress
+    from clinicadl.engine import split_jobs
+    from clinicadl.errors import listed
+
+    click.echo(f"{len(submitted.ids)} jobs: {listed(submitted.ids)}")
+    click.echo(f"logs: {submitted.folder}")
+    click.echo(f"MAPS: {maps}")
+    if jobs.submit == "slurm":
+        click.echo(f"state: {submitted.state_command}, clinicadl maps show {maps}")
+        click.echo(f"when they are over, for what failed: clinicadl train resume {maps}")
+        return
+    with closing(split_jobs.finish(submitted, maps, splits)) as ended:
+        for _ in progress(ended, total=len(splits), what="train", unit="job"):
+            pass
+
+
+def show_jobs(planned: Plan, maps: Path, splits: Sequence[int], jobs: JobsConfig) -> None:
+    """Print the command of each job, if there would be any."""
+    import shlex
+
+    from clinicadl.engine.split_jobs import commands
+
+    if jobs.submit is not None:
+        for words in commands(jobs, planned, maps, splits):
+            click.echo(f"# would submit: {shlex.join(words)}")
 
 
 def describe(planned: Plan, config: ExperimentConfig) -> None:
@@ -127,23 +183,6 @@ def describe(planned: Plan, config: ExperimentConfig) -> None:
     click.echo(f"# memory: about {in_gb(planned.needed.total)}")
     classes = f"classes: {planned.codes}; " if planned.codes else ""
     click.echo(f"# {classes}shape of a sample: {planned.input_shape}")
-
-
-@click.command("resume", cls=Command)
-@click.argument("input_maps_directory", type=click.Path(path_type=Path))
-@click.option(
-    "-s", "--split", type=int, multiple=True, cls=ListOption,
-    help="Splits to go on with (default: those of the experiment).",
-)  # fmt: skip
-def resume(input_maps_directory: Path, split: tuple[int, ...]) -> None:
-    """Go on with an interrupted training, to the same bits as without the interruption."""
-    from clinicadl.cli.console import watching
-    from clinicadl.engine.train import resume as go_on
-    from clinicadl.layouts.maps.folder import open_maps
-
-    task = open_maps(input_maps_directory).record.config.task
-    go_on(input_maps_directory, splits=split, observers=watching(task))
-    click.echo(f"MAPS: {input_maps_directory}")
 
 
 @click.command("schema")

@@ -28,3 +28,7 @@ class JobsConfig(Section):
         if self.slurm_option and self.submit is None:
             raise ValueError("there are no jobs without --submit, so --slurm_option has no meaning")
         return self
+
+
+HERE = JobsConfig()
+"""No jobs: the work is done in this process."""

@@ -81,6 +81,17 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
     return settings(ExperimentConfig, _merged(written, given))
 
 
+def with_settings(config: S, given: Mapping[str, Any]) -> S:
+    """Return a configuration with other values of some settings, nested as its sections are.
+
+    Raises
+    ------
+    UsageError
+        A value is out of its bounds, or a key is unknown.
+    """
+    return settings(type(config), _merged(config.model_dump(mode="json"), given))
+
+
 class Recorded(NamedTuple):
     """The experiment of a record of release 1.6.1."""
 

@@ -88,14 +88,18 @@ class Device:
         return GradScaler(self.torch_device.type) if self.amp == "fp16" else None
 
     def loader(self, dataset: PartDataset, n_proc: int | None) -> Loader:
-        """Return what reads a data set for the device, by as many processes as said.
+        """Return what reads a data set for the device, by as many processes as said."""
+        on_gpu = self.torch_device.type == "cuda"
+        n_readers = self.n_readers(n_proc)
+        return Loader(dataset, n_proc=n_readers, pinned=on_gpu, begin=_hold_little)
+
+    def n_readers(self, n_proc: int | None) -> int:
+        """Return how many processes read ahead, where as many were asked for.
 
         Left to us, two read ahead for a GPU, and none for a CPU: a network that computes on all
         cores is only disturbed by processes that share them.
         """
-        on_gpu = self.torch_device.type == "cuda"
-        n_readers = 2 * on_gpu if n_proc is None else n_proc
-        return Loader(dataset, n_proc=n_readers, pinned=on_gpu, begin=_hold_little)
+        return 2 * (self.torch_device.type == "cuda") if n_proc is None else n_proc
 
     def to_record(self) -> dict[str, Any]:
         """Return what the bits of a result depend on."""

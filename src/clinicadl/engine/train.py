@@ -1,34 +1,42 @@
-"""Train the networks of an experiment, and go on where it was interrupted."""
+"""Train the networks of an experiment."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from clinicadl.config import plugins
+from clinicadl.config import places, plugins
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.data.batches import readers_watched
-from clinicadl.engine import need, watch
+from clinicadl.engine import need, split_jobs, watch
 from clinicadl.engine.devices import deterministic, memory
 from clinicadl.engine.events import Observer, SplitInterrupted
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan
-from clinicadl.errors import CannotResumeError, UsageError, listed
+from clinicadl.errors import UsageError
+from clinicadl.jobs import Jobs
+from clinicadl.jobs import check as check_jobs
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record, generated_by
 from clinicadl.tables import sessions
 
-logger = logging.getLogger(__name__)
 
-
-def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
+def train(
+    config: ExperimentConfig,
+    maps: Path,
+    *,
+    jobs: JobsConfig = HERE,
+    observers: Sequence[Observer] = (),
+) -> Maps:
     """Train every split that the experiment names, and write everything into a new MAPS.
 
     Parameters
@@ -37,12 +45,16 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
         The experiment.
     maps
         The MAPS to be; absent or an empty folder.
+    jobs
+        Whether each split is a job of its own: of Slurm, and then we return at once; or of this
+        machine, and then we wait for them.
     observers
-        Told of everything that happens.
+        Told of everything that happens in this process.
 
     Returns
     -------
-    The MAPS, with weights, logs, predictions and metrics of train and validation.
+    The MAPS, with weights, logs, predictions and metrics of train and validation; what Slurm does
+    comes later.
 
     Raises
     ------
@@ -54,8 +66,41 @@ def train(config: ExperimentConfig, maps: Path, *, observers: Sequence[Observer]
         A table or image is wrong, or the training diverged.
     MissingInputError
         An image or table is absent.
+    UsageError
+        It does not fit into the memory, or Slurm refused the jobs.
+    ClinicaDLError
+        Jobs of this machine failed; of the kind of the first one's exit code.
     """
-    return run(ready(config, maps), maps, observers=observers)
+    return carry_out(ready(config, maps, jobs=jobs), maps, jobs=jobs, observers=observers)
+
+
+def carry_out(
+    planned: Plan, maps: Path, *, jobs: JobsConfig, observers: Sequence[Observer]
+) -> Maps:
+    """Train as planned by `ready`, here or in jobs; else as `train`."""
+    if jobs.submit is None:
+        return run(planned, maps, observers=observers)
+    submitted = submit(planned, maps, jobs)
+    if jobs.submit == "local":
+        for _ in split_jobs.finish(submitted, maps, planned.config.validation.chosen()):
+            pass
+    return folder.open_maps(maps)
+
+
+def submit(planned: Plan, maps: Path, jobs: JobsConfig) -> Jobs:
+    """Create the MAPS as planned by `ready`, and submit a job for each of its splits.
+
+    Raises
+    ------
+    UsageError
+        Slurm refused the jobs; then there is no MAPS.
+    """
+    _create(planned, maps, split_jobs.resolved(jobs, planned))
+    try:
+        return split_jobs.submit(jobs, planned, maps, planned.config.validation.chosen())
+    except UsageError:
+        shutil.rmtree(maps)
+        raise
 
 
 def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
@@ -64,16 +109,16 @@ def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Map
     # All have seen that there is nothing yet.
     ranks.wait()
     if ranks.is_first:
-        _create(planned, maps)
+        _create(planned, maps, planned.device.to_record())
     ranks.wait()
-    _train_splits(planned, maps, planned.config.validation.chosen(), observers)
+    train_splits(planned, maps, planned.config.validation.chosen(), observers)
     return folder.open_maps(maps)
 
 
-def _create(planned: Plan, maps: Path) -> None:
+def _create(planned: Plan, maps: Path, resolved: Mapping[str, Any]) -> None:
     folder.create(
         maps,
-        _record(planned),
+        _record(planned, resolved),
         seen=everybody_seen(planned),
         groups=_groups(planned),
         origin=folder.group_origin(
@@ -85,7 +130,7 @@ def _create(planned: Plan, maps: Path) -> None:
     )
 
 
-def ready(config: ExperimentConfig, maps: Path) -> Plan:
+def ready(config: ExperimentConfig, maps: Path, *, jobs: JobsConfig = HERE) -> Plan:
     """Return the plan of a training that may begin; nothing is written.
 
     Raises
@@ -97,104 +142,45 @@ def ready(config: ExperimentConfig, maps: Path) -> Plan:
     LeakageError
         A split leaks.
     UsageError
-        The training does not fit into the memory.
+        The training does not fit into the memory, or the jobs cannot be begun.
     """
     watch.check(config.tracking)
     files.refuse_existing(maps)
     files.refuse_unwritable(maps)
-    planned = plan(_absolute(config))
-    announce(planned.verdict.enforce(None))
-    need.check(planned.needed, planned.config, planned.device)
+    planned = planned_for(places.absolute(config), jobs)
+    if jobs.submit is not None:
+        split_jobs.check(jobs, planned, config.validation.chosen())
+    else:
+        need.check(planned.needed, planned.config, planned.device)
     return planned
 
 
-def _absolute(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the experiment with whole paths, so that it can be resumed from any folder."""
-    data, transfer, network = config.data, config.transfer, config.network
-    paths = {name: value for name, value in network if isinstance(value, Path)}
-    return config.model_copy(
-        update={
-            "network": network.model_copy(
-                update={name: path.absolute() for name, path in paths.items()}
-            ),
-            "data": data.model_copy(
-                update={
-                    "caps_directory": data.caps_directory.absolute(),
-                    "tsv_directory": data.tsv_directory.absolute(),
-                    "preprocessing_json": _whole(data.preprocessing_json),
-                    "channels": tuple(map(_whole, data.channels)),
-                }
-            ),
-            "transfer": transfer.model_copy(
-                update={
-                    "transfer_path": transfer.transfer_path and transfer.transfer_path.absolute()
-                }
-            ),
-        }
-    )
-
-
-def _whole(extraction: str) -> str:
-    """Return an extraction JSON with its whole path, or its name if it is one in a CAPS."""
-    path = Path(extraction)
-    return str(path.absolute()) if path.is_file() else extraction
-
-
-def resume(maps: Path, *, splits: Sequence[int] = (), observers: Sequence[Observer] = ()) -> Maps:
-    """Go on with an interrupted training, to the same bits as without the interruption.
-
-    Parameters
-    ----------
-    maps
-        A MAPS whose training was interrupted, or some of whose splits were not trained yet.
-    splits
-        Splits to go on with; those of the experiment by default.
-    observers
-        Told of everything that happens.
-
-    Returns
-    -------
-    The MAPS.
+def planned_for(config: ExperimentConfig, jobs: JobsConfig) -> Plan:
+    """Return the plan of a training here or in jobs, in which the guard found nothing to refuse.
 
     Raises
     ------
+    LeakageError
+        A split leaks.
     UsageError
-        There is no such split.
-    OutputError
-        The MAPS cannot be written, or another process writes to it.
-    CannotResumeError
-        The tables, the images or the labels are not those that the training began with.
+        An option of the jobs is wrong, or there is no Slurm here.
+    MissingExtraError
+        submitit is not installed.
     """
-    opened = folder.open_maps(maps)
-    if opened.record.imported is not None:
-        raise CannotResumeError(
-            "The training cannot go on: another release began it", where=maps,
-            fix="Train it anew with: clinicadl train from-maps MAPS NEW_MAPS",
-        )  # fmt: skip
-    config = opened.record.config
-    folder.refuse_read_only(maps)
-    known = range(max(config.validation.n_splits, 1))
-    unknown = [number for number in splits if number not in known]
-    if unknown:
-        raise UsageError(
-            "The experiment has no such split", where="--split", found=listed(unknown),
-            fix=f"Its splits are {listed(known)}",
-        )  # fmt: skip
-    watch.check(config.tracking)
-    planned = plan(config)
+    if jobs.submit is not None:
+        check_jobs(jobs)
+    planned = split_jobs.planned_elsewhere(config) if jobs.submit == "slurm" else plan(config)
     announce(planned.verdict.enforce(None))
-    _check_unchanged(planned, opened)
-    _train_splits(planned, maps, splits or config.validation.chosen(), observers)
-    return opened
+    return planned
 
 
-def _record(planned: Plan) -> Record:
+def _record(planned: Plan, resolved: Mapping[str, Any]) -> Record:
     return Record(
         config=planned.config,
         extractions=tuple(one.content for one in planned.extractions),
         label_code=planned.codes,
         input_shape=planned.input_shape,
-        resolved=planned.device.to_record(),
+        resolved=dict(resolved),
         tables=dict(planned.tables),
         parents=planned.parents,
         guard=tuple(planned.verdict.to_record()["findings"]),
@@ -212,8 +198,17 @@ def _groups(planned: Plan) -> dict[tuple[str, int], pd.DataFrame]:
     return groups
 
 
-def everybody_seen(planned: Plan) -> pd.DataFrame:
-    """Return the union of what all splits see and of what all ancestors saw."""
+def everybody_seen(planned: Plan, record: Record | None = None) -> pd.DataFrame:
+    """Return the union of what all splits see and of what all ancestors saw.
+
+    Parameters
+    ----------
+    planned
+        The plan.
+    record
+        Of the MAPS, if there is one: a source of first weights has the name that it has there,
+        wherever it lies now.
+    """
     ids = [sessions.PARTICIPANT, sessions.SESSION]
     tables = [table[ids] for one in planned.splits for table in (one.train, one.validation)]
     own = pd.concat(tables).drop_duplicates().sort_values(ids)
@@ -222,51 +217,43 @@ def everybody_seen(planned: Plan) -> pd.DataFrame:
     source = planned.config.transfer.transfer_path
     if source is not None:
         theirs = folder.read_seen(source)
-        who = theirs["seen_by"].where(theirs["seen_by"] != "", str(source.resolve()))
+        name = record.parents[0].path if record and record.parents else str(source.resolve())
+        who = theirs["seen_by"].where(theirs["seen_by"] != "", name)
         seen.append(theirs.assign(seen_by=who))
     return pd.concat(seen, ignore_index=True)
 
 
-def _check_unchanged(planned: Plan, opened: Maps) -> None:
-    record = opened.record
-    changed = [path for path, digest in record.tables.items() if planned.tables.get(path) != digest]
-    if changed:
-        raise CannotResumeError(
-            "A file changed since the training began", where=listed(changed),
-            fix="Put it back as it was, or train a new MAPS",
-        )  # fmt: skip
-    before, now = (
-        table.to_numpy().tolist()
-        for table in (folder.read_seen(opened.path), everybody_seen(planned))
-    )
-    same_images = before == now
-    if not same_images or record.input_shape != planned.input_shape:
-        raise CannotResumeError(
-            "The images changed since the training began", where=planned.config.data.caps_directory,
-            fix="Put them back as they were, or train a new MAPS",
-        )  # fmt: skip
-    if record.generated_by != generated_by() or record.resolved != planned.device.to_record():
-        logger.warning("the versions or the device changed: the bits may differ from a single run")
-
-
-def _train_splits(
+def train_splits(
     planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
 ) -> None:
+    """Train those splits of a MAPS that are not trained to their end.
+
+    Raises
+    ------
+    OutputError
+        Another process trains one of them, or has the MAPS alone.
+    UsageError
+        The training does not fit into the memory.
+    """
     watching = watch.watchers(planned.config, observers)
     config, is_first = planned.config, planned.device.ranks.is_first
     setting = need.check(planned.needed, config, planned.device)
     with (
-        folder.held(maps) if is_first else nullcontext(),
+        folder.shared(maps) if is_first else nullcontext(),
         memory(setting, planned.device),
         deterministic(config.reproducibility),
         readers_watched(),
     ):
         for one in planned.splits:
-            if one.number not in chosen or _is_finished(planned, one.number, maps):
+            if one.number not in chosen:
                 continue
-            held = folder.training(maps, one.number) if is_first else nullcontext()
             try:
-                with held:
+                with folder.training(maps, one.number) if is_first else nullcontext():
+                    # Only now: before, another process might just have been finishing it.
+                    if is_finished(planned, one.number, maps):
+                        continue
+                    if is_first:
+                        folder.begin(maps, one.number)
                     for event in train_split(planned, one, maps):
                         if is_first:
                             watching.tell(event)
@@ -277,7 +264,8 @@ def _train_splits(
     planned.device.ranks.part()
 
 
-def _is_finished(planned: Plan, split: int, maps: Path) -> bool:
+def is_finished(planned: Plan, split: int, maps: Path) -> bool:
+    """Return whether a split is trained, and has its results."""
     return not folder.is_unfinished(maps, split) and all(
         folder.has_results(maps, split, metric, name)
         for metric in planned.config.task.selection_metrics

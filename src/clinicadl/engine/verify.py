@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 import torch
 
+from clinicadl.config import places
 from clinicadl.engine import predict, repeat, train
 from clinicadl.engine.devices import threads
 from clinicadl.engine.events import Observer
@@ -206,7 +207,7 @@ def _weights(opened: Maps, trained: Sequence[int]) -> Iterator[Step]:
     with torch.device("meta"):
         network = record.config.network.build(record.input_shape, task.n_outputs)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    settings = record.config.network.model_dump(mode="json")
+    settings = _without_places(record, record.config.network.model_dump(mode="json"))
     n_read = 0
     for number in trained:
         for metric in names.selection_metrics(maps, number):
@@ -219,9 +220,16 @@ def _weights(opened: Maps, trained: Sequence[int]) -> Iterator[Step]:
                     continue
                 found = {name: tuple(value.shape) for name, value in stored.state.items()}
                 n_read += 1
-                if found != shapes or stored.facts.get("network") != settings:
+                theirs = _without_places(record, stored.facts.get("network", {}))
+                if found != shapes or theirs != settings:
                     yield Step(DIFFERENT, f"{path} holds weights of another network than recorded")
     yield Step(SAME, f"{n_read} files of weights can be read")
+
+
+def _without_places(record: Record, network: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a network but those that name a place, which may be another now."""
+    named = places.of(record.config).get("network", {})
+    return {name: value for name, value in network.items() if name not in named}
 
 
 def _guard_of_training(opened: Maps) -> Iterator[Step]:

@@ -7,11 +7,12 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
 
@@ -23,6 +24,8 @@ have the number of this one and write to the same folder."""
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 """What file systems say that have no locks, or none of folders."""
+_LOOKS, _BETWEEN_LOOKS_S = 5, 0.02
+"""How often a lock is asked for: who wants to know whether it is held holds it for a moment."""
 
 
 @contextmanager
@@ -104,9 +107,18 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what killed processes had half-written; for those who alone write to the folder."""
-    for leftover in [*folder.rglob(f"{TEMPORARY}*")]:
+def remove_partial(folder: Path, *, is_deep: bool = True) -> None:
+    """Remove what killed processes had half-written; for those who alone write to the folder.
+
+    Parameters
+    ----------
+    folder
+        What is looked into; nothing happens where there is none.
+    is_deep
+        Whether the folders in it are looked into as well.
+    """
+    pattern = f"{TEMPORARY}*"
+    for leftover in [*(folder.rglob(pattern) if is_deep else folder.glob(pattern))]:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
@@ -338,28 +350,50 @@ def write_text(path: Path, content: str) -> None:
 
 
 @contextmanager
-def lock(path: Path, meaning: str) -> Iterator[None]:
+def lock(path: Path, meaning: str, *, is_shared: bool = False) -> Iterator[None]:
     """Hold ``path`` for this process; the system lets go of it even after kill -9.
+
+    Parameters
+    ----------
+    path
+        A file, which is made.
+    meaning
+        What it stands for, for messages.
+    is_shared
+        Whether others who share it may hold it at the same time; else nobody may.
 
     Raises
     ------
     OutputError
-        Another process holds it.
+        Another process holds it, or the file system has no locks.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a")
+        # On a disk of the network, to share a lock needs reading, and to have it alone writing.
+        handle = path.open("a+")
     # A process that reads ahead is a fork, which would hold it when this one is gone.
     os.register_at_fork(after_in_child=handle.close)
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _is_ours(handle, path, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX):
             raise OutputError(
                 f"Another process is writing to the {meaning}", where=path.parent,
                 fix="Wait until it is done, or stop it",
-            ) from error  # fmt: skip
+            )  # fmt: skip
         yield
+
+
+def _is_ours(handle: IO[str], path: Path, how: int) -> bool:
+    """Return whether a lock could be had."""
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_BETWEEN_LOOKS_S)
+        except OSError as error:
+            refuse_writing(path, error)
+        else:
+            return True
+    return False
 
 
 def is_held(path: Path) -> bool:
@@ -376,10 +410,10 @@ def is_held(path: Path) -> bool:
 
 
 @contextmanager
-def turn(folder: Path) -> Iterator[None]:
+def turn(folder: Path) -> Iterator[bool]:
     """Hold a folder, which is made, while others who ask for it wait; even kill -9 lets go of it.
 
-    Where the file system has no such locks, nobody waits.
+    The block learns whether they do: where the file system has no such locks, nobody waits.
 
     Raises
     ------
@@ -390,11 +424,13 @@ def turn(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        others_wait = True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 refuse_writing(folder, error)
-        yield
+            others_wait = False
+        yield others_wait
     finally:
         os.close(handle)

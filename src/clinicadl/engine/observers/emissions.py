@@ -13,10 +13,12 @@ from typing import Any
 from clinicadl.config.names import nearest
 from clinicadl.engine.events import Evaluated, Event, SplitEnded, SplitInterrupted, SplitStarted
 from clinicadl.errors import MissingExtraError, UsageError, listed
-from clinicadl.layouts.files import whole_file
+from clinicadl.layouts.files import turn, whole_file
 from clinicadl.layouts.maps import names
 
 PACKAGE, EXTRA = "codecarbon", "emissions"
+_RUN = "run_id"
+"""Column that tells one training from another."""
 _BETWEEN = 30
 """Seconds between two looks at the counters for the table; what a kill may lose of it."""
 
@@ -50,26 +52,30 @@ class Emissions:
 
 
 class _Table:
-    """Writes what CodeCarbon says as one row of a table, behind the rows of earlier trainings."""
+    """Writes what CodeCarbon says as one row of a table, beside the rows of other trainings."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._earlier: list[dict[str, str]] = []
-        if path.exists():
-            with path.open(encoding="utf-8", newline="") as table:
-                self._earlier = [*csv.DictReader(table)]
 
     def out(self, total: Any, delta: Any) -> None:
-        """Write the table anew, whole."""
+        """Write the table anew, whole; trainings of other splits may write theirs meanwhile."""
         now: Mapping[str, Any] = dict(total.values)
-        columns = [*dict.fromkeys(name for row in (*self._earlier, now) for name in row)]
-        with (
-            whole_file(self._path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as table,
-        ):
-            writer = csv.DictWriter(table, columns, restval="")
-            writer.writeheader()
-            writer.writerows([*self._earlier, now])
+        with turn(self._path.parent):
+            others = [row for row in self._rows() if row[_RUN] != str(now[_RUN])]
+            columns = [*dict.fromkeys(name for row in (*others, now) for name in row)]
+            with (
+                whole_file(self._path) as temporary,
+                temporary.open("w", encoding="utf-8", newline="") as table,
+            ):
+                writer = csv.DictWriter(table, columns, restval="")
+                writer.writeheader()
+                writer.writerows([*others, now])
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self._path.exists():
+            return []
+        with self._path.open(encoding="utf-8", newline="") as table:
+            return [*csv.DictReader(table)]
 
     def live_out(self, total: Any, delta: Any) -> None:
         """Pass over what is said between: the table is written now and then."""

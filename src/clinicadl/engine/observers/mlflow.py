@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.tracking import MLflow
 from clinicadl.engine.observers.tracked import Run, RunOf, Tracked, as_text, facts
+from clinicadl.layouts.files import turn
 from clinicadl.layouts.maps import names
 
 _AT_ONCE = 100
@@ -75,8 +76,11 @@ def _open(settings: MLflow, config: ExperimentConfig, of: RunOf, identity: str |
     uri = settings.mlflow_uri or own
     if uri.startswith(_SQLITE):
         _file(uri).parent.mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    experiment = _experiment(client, settings.mlflow_experiment or f"clinicadl-{of.maps.name}", uri)
+    # Splits that begin at the same time would both make the data base, and the experiment in it.
+    with turn(of.maps):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        named = settings.mlflow_experiment or f"clinicadl-{of.maps.name}"
+        experiment = _experiment(client, named, uri)
     if identity is not None and _has(client, experiment, identity):
         client.update_run(identity, status="RUNNING")
         return _MLflowRun(client, identity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,16 +23,17 @@ from clinicadl.layouts.files import (
     existing_folder,
     is_held,
     lock,
+    read_bytes,
     read_json,
     refuse_unwritable,
     remove_partial,
-    whole_file,
+    turn,
     whole_folder,
     write_json,
     write_text,
     writing,
 )
-from clinicadl.layouts.maps import hashes, names
+from clinicadl.layouts.maps import hashes, moved, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
 _CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
@@ -204,6 +205,27 @@ def held(maps: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def shared(maps: Path) -> Iterator[None]:
+    """Keep those from writing to a MAPS who want it alone; others may train their splits.
+
+    What a killed process had half-written goes, but for that in the folders of splits, which is
+    left to those who train them. Whoever writes outside of these folders and the groups meanwhile
+    does so in its turn.
+
+    Raises
+    ------
+    OutputError
+        Another process has it alone.
+    """
+    with lock(names.lock(maps), "MAPS", is_shared=True):
+        with turn(maps) as others_wait:
+            if others_wait:
+                remove_partial(maps, is_deep=False)
+                remove_partial(names.groups(maps))
+        yield
+
+
 def check_group_name(name: str) -> None:
     """Refuse a name that cannot be a folder.
 
@@ -226,7 +248,7 @@ def has_group(maps: Path, name: str) -> bool:
 
 
 def read_group(maps: Path, name: str, split: int | None = None) -> Group:
-    """Return a data group.
+    """Return a data group, whose images lie where they were moved to.
 
     Raises
     ------
@@ -242,7 +264,24 @@ def read_group(maps: Path, name: str, split: int | None = None) -> Group:
             "--participants_tsv",
         )  # fmt: skip
     table = pd.read_csv(names.group_table(folder), sep="\t", dtype=str)
-    return Group(table, read_json(names.group_origin(folder), "origin of the data group"))
+    origin = read_json(names.group_origin(folder), "origin of the data group")
+    since = moved.read(maps)
+    if since is not None and _CAPS_OF in origin:
+        then = origin[_CAPS_OF]
+        origin[_CAPS_OF] = {cohort: since.caps.get(path, path) for cohort, path in then.items()}
+    return Group(table, origin)
+
+
+def is_same_group(maps: Path, name: str, split: int, table: pd.DataFrame) -> bool:
+    """Return whether a data group of a split is the one that was defined, row by row.
+
+    Raises
+    ------
+    MissingInputError
+        Its table is gone.
+    """
+    path = names.group_table(names.group(maps, name, split))
+    return read_bytes(path, "table of the data group").decode() == _as_text(table)
 
 
 def write_group(
@@ -380,17 +419,46 @@ def is_running(maps: Path, split: int) -> bool:
 
 @contextmanager
 def training(maps: Path, split: int) -> Iterator[None]:
-    """Mark a split as being trained: begun until `finish`, and running inside of the block.
+    """Mark a split as running inside of the block; what a killed process had half-written goes.
 
     Raises
     ------
     OutputError
         Another process trains it, or it cannot be written.
     """
-    with lock(names.split_lock(maps, split), f"split {split} of the MAPS"):
-        with writing(names.unfinished(maps, split)):
-            names.unfinished(maps, split).mkdir(exist_ok=True)
+    with lock(names.split_lock(maps, split), f"MAPS, to its split {split}"):
+        for place in (names.split(maps, split), *names.profiles(maps, split)):
+            remove_partial(place)
         yield
+
+
+def refuse_running(maps: Path, splits: Iterable[int]) -> None:
+    """Refuse splits that a process is training at this moment.
+
+    Raises
+    ------
+    OutputError
+        There are some.
+    """
+    running = [split for split in splits if is_running(maps, split)]
+    if running:
+        raise OutputError(
+            "Another process is writing to the MAPS: it trains one of these splits", where=maps,
+            found=f"split {listed(running)}",
+            fix="Wait until it is done, stop it, or choose other splits with --split",
+        )  # fmt: skip
+
+
+def begin(maps: Path, split: int) -> None:
+    """Mark a split as begun, until `finish`.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    with writing(names.unfinished(maps, split)):
+        names.unfinished(maps, split).mkdir(parents=True, exist_ok=True)
 
 
 def finish(maps: Path, split: int) -> None:
@@ -400,5 +468,8 @@ def finish(maps: Path, split: int) -> None:
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    write_text(path, _as_text(table))
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    return str(table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))

@@ -17,6 +17,11 @@ def record(maps: Path) -> Path:
     return maps / "maps.json"
 
 
+def moved(maps: Path) -> Path:
+    """Return the file that says where data lie now that were moved."""
+    return maps / "moved.json"
+
+
 def environment(maps: Path) -> Path:
     """Return the list of installed packages."""
     return maps / "environment.txt"
@@ -33,18 +38,28 @@ def ledger(maps: Path) -> Path:
 
 
 def lock(maps: Path) -> Path:
-    """Return the file that the writing process holds."""
+    """Return the file that the writing process holds, and trainings of several splits share."""
     return maps / ".lock"
+
+
+def jobs(maps: Path) -> Path:
+    """Return the folder of the logs of jobs, with one for each time that some were submitted."""
+    return maps / "jobs"
+
+
+def groups(maps: Path) -> Path:
+    """Return the folder of the data groups."""
+    return maps / "groups"
 
 
 def seen(maps: Path) -> Path:
     """Return the table of everybody that the models have seen, their ancestors' included."""
-    return maps / "groups" / "train+validation.tsv"
+    return groups(maps) / "train+validation.tsv"
 
 
 def group(maps: Path, name: str, split: int | None = None) -> Path:
     """Return the folder that says who is in a data group; train and validation have one a split."""
-    folder = maps / "groups" / name
+    folder = groups(maps) / name
     return folder if split is None else folder / _split(split)
 
 
@@ -98,6 +113,11 @@ def epoch_weights(maps: Path, number: int, epoch: int, network: int | None = Non
 def profiler(maps: Path, number: int, when: str) -> Path:
     """Return the folder of what was recorded of the time of a split, begun at HH:MM:SS."""
     return maps / "profiler" / f"clinicadl_{when}" / f"split-{number}"
+
+
+def profiles(maps: Path, number: int) -> list[Path]:
+    """Return what was recorded of the time of a split, a folder for each time it was trained."""
+    return sorted(maps.glob(f"profiler/clinicadl_*/{_split(number)}"))
 
 
 def logs(maps: Path, number: int, network: int | None = None) -> Path:

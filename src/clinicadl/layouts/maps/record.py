@@ -14,9 +14,11 @@ from clinicadl.config import plugins
 from clinicadl.config.base import Section
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.published import is_published
+from clinicadl.config.read import with_settings
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.layouts.files import read_json
-from clinicadl.layouts.maps import names
+from clinicadl.layouts.maps import moved, names
+from clinicadl.layouts.maps.moved import Moved
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +135,43 @@ def read_content(maps: Path) -> dict[str, Any]:
 
 
 def read(maps: Path) -> Record:
-    """Return the record of a MAPS.
+    """Return the record of a MAPS, with the places where its data lie now; else as `sealed`.
+
+    Raises
+    ------
+    InvalidDataError
+        The record, or the list of moved data, was damaged.
+    """
+    record, since = sealed(maps), moved.read(maps)
+    try:
+        return record if since is None else with_places(record, since)
+    except UsageError as error:
+        raise InvalidDataError(
+            "The list of moved data does not belong to the record", where=names.moved(maps),
+            found=error.what,
+            fix="Remove it, and resume with --caps_directory and --tsv_directory",
+        ) from error  # fmt: skip
+
+
+def with_places(record: Record, since: Moved) -> Record:
+    """Return the record with the places where the data lie now.
+
+    Raises
+    ------
+    UsageError
+        The experiment has no such setting.
+    """
+    tables = {since.tables.get(path, path): digest for path, digest in record.tables.items()}
+    return record.model_copy(
+        update={
+            "config": with_settings(record.config, since.config),
+            "tables": {path: digest for path, digest in tables.items() if path is not None},
+        }
+    )
+
+
+def sealed(maps: Path) -> Record:
+    """Return the record of a MAPS, as it was written before training.
 
     Raises
     ------
