@@ -113,7 +113,7 @@ def epochs(folder: Path) -> dict[str, float]:
 
     state.save = counted("checkpoints", state.save)
     weights.write = counted("best weights", weights.write)
-    loop.flush = counted("checkpoints", loop.flush)
+    loop._judged_best = counted("best weights", loop._judged_best)
     watch.Watchers.tell = counted("logs", watch.Watchers.tell)
 
     def watched(event) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,10 +12,11 @@ from clinicadl import read_experiment, train
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.optimization import OptimizationConfig
 from clinicadl.engine import need
-from clinicadl.engine.devices import resolve
+from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.optimizers import OPTIMIZERS, n_kept
 from clinicadl.errors import UsageError
 
+CPU = Device(torch.device("cpu"), channels_last=True)
 DATA = {"caps_directory": ".", "preprocessing_json": "x", "tsv_directory": "."}
 
 
@@ -48,15 +51,15 @@ def test_weights_and_batches_are_counted_by_hand():
     with torch.device("meta"):
         network = nn.Sequential(nn.Flatten(), nn.Linear(24, 10))
     found = need.need(
-        config(optimization={"batch_size": 5}, multi_network=True), network, (1, 2, 3, 4), 3
+        config(optimization={"batch_size": 5}, multi_network=True), network, (1, 2, 3, 4), 3, CPU
     )
-    # 250 numbers: weights, gradients, two moments; of three networks.
-    assert found.weights == 3 * 4 * 250 * 4
+    # 250 numbers: weights, gradients, two moments, the best ones by the loss; of three networks.
+    assert found.weights == 3 * 5 * 250 * 4
     assert found.batches == 4 * 5 * 24 * 4
     # The input of the linear layer is what its backward pass needs.
     assert found.activations == 3 * 5 * 24 * 4
     averaged = config(optimization={"optimizer": "SGD", "averaging": {"name": "ema"}})
-    assert need.need(averaged, network, (1, 2, 3, 4), 1).weights == 4 * 250 * 3
+    assert need.need(averaged, network, (1, 2, 3, 4), 1, CPU).weights == 4 * 250 * 4
     assert found.total == found.weights + found.activations + found.batches + need.BASE
 
 
@@ -67,7 +70,7 @@ def test_activations_are_what_backward_needs_of_a_real_pass():
             nn.Linear(4 * 8**3, 2),
         )  # fmt: skip
     network.eval()
-    found = need.need(config(optimization={"batch_size": 2}), network, (1, 8, 8, 8), 1)
+    found = need.need(config(optimization={"batch_size": 2}), network, (1, 8, 8, 8), 1, CPU)
     image, maps = 2 * 8**3 * 4, 2 * 4 * 8**3 * 4
     # Input of the convolution, of the normalization, output of the ReLU (which the linear layer
     # gets too), and the means and variances of the normalization, of the batch and running ones;
@@ -83,7 +86,7 @@ def test_blocks_that_are_computed_again_keep_their_inputs_and_one_of_them_all():
             nn.Flatten(),
         )  # fmt: skip
     given = config(optimization={"batch_size": 2}, compute={"activation_checkpointing": True})
-    found = need.need(given, network, (1, 8, 8, 8), 1)
+    found = need.need(given, network, (1, 8, 8, 8), 1, CPU)
     image, maps = 2 * 8**3 * 4, 2 * 4 * 8**3 * 4
     # The inputs of both blocks, all of the second (its input and output), and two gradients.
     assert found.activations == image + maps + 2 * maps + 2 * maps
@@ -92,8 +95,8 @@ def test_blocks_that_are_computed_again_keep_their_inputs_and_one_of_them_all():
 def test_weights_that_are_shared_are_held_whole_while_they_are_judged():
     with torch.device("meta"):
         network = nn.Linear(24, 10)
-    found = need.need(config(), network, (24,), 1, divided_by=5)
-    assert found.weights == 4 * 250 * 4 // 5 + 4 * 250
+    found = need.need(config(), network, (24,), 1, replace(CPU, n_shards=5))
+    assert found.weights == 4 * 250 * 4 // 5 + 4 * 250 + 4 * 250
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from clinicadl.engine import loop, one_split, state, train
 from clinicadl.layouts.maps import folder
 
 PHASES = {
-    "epoch": loop._epoch,
+    "epoch": loop.train_epoch,
     "evaluation": loop.score,
-    "best model": loop._advance,
+    "best model": loop._judged_best,
     "checkpoint": state.save,
     "log": folder.write_training_log,
     "results": one_split._conclude,

@@ -155,8 +155,8 @@ def test_a_network_that_is_behind_catches_up_alone(regions, tmp_path, monkeypatc
     train(config, straight)
     real = loop._save
 
-    def save(training, network, learner, now):
-        real(training, network, learner, now)
+    def save(training, network, learner, now, best):
+        real(training, network, learner, now, best)
         if (network, now.epoch) == (0, 2):
             raise KeyboardInterrupt
 

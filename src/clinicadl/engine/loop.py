@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from statistics import fmean
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from clinicadl.data import order
 from clinicadl.engine import averages, select, shards, state
@@ -18,7 +19,6 @@ from clinicadl.engine.profile import loading, phase
 from clinicadl.engine.state import Learner, TrainState
 from clinicadl.engine.training import Training
 from clinicadl.engine.updates import Place, add_gradients, change_weights
-from clinicadl.layouts.files import flush
 from clinicadl.layouts.maps import names
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
@@ -30,6 +30,8 @@ CHECKPOINT_SHARE = 0.01
 Learners = Mapping[int | None, Learner]
 """Number of a network -> what of it changes; the number is None where there is one."""
 States = Mapping[int | None, TrainState]
+Best = dict[str, tuple[dict[str, Tensor], dict[str, Any]]]
+"""Metric -> best weights since the last checkpoint, and facts about them."""
 
 
 def fit(training: Training, learners: Learners, start: States) -> Generator[Event, None, States]:
@@ -38,9 +40,9 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
     Several networks learn from one pass over the images, each as if it were alone.
 
     Whenever the process is killed, what is on disk is a state from which the same bits follow:
-    the best models are written after each epoch that improves them, and checkpoints as often as
-    `CHECKPOINT_SHARE` allows. A best model may be newer than the checkpoint: it is found again. The
-    checkpoints of several networks may differ by some epochs: those behind catch up alone.
+    checkpoints, and the best models before them, are written as often as `CHECKPOINT_SHARE` allows.
+    A best model may be newer than the checkpoint: it is found again. The checkpoints of several
+    networks may differ by some epochs: those behind catch up alone.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
     settings, now = training.config.optimization, dict(start)
     begun = time.perf_counter() - max(state.elapsed for state in now.values())
     next_checkpoint = 0.0
+    best: dict[int | None, Best] = {number: {} for number in now}
     while due := _due(training, now):
         epoch = now[next(iter(due))].epoch
         some = {number: learners[number] for number in due}
@@ -75,12 +78,16 @@ def fit(training: Training, learners: Learners, start: States) -> Generator[Even
             now[number], improved[number] = _advance(
                 training, number, learners[number], now[number], (*rows[number], row)
             )
+            best[number] |= _judged_best(
+                training, number, learners[number], epoch, improved[number]
+            )
         saving = time.perf_counter()
         is_time = training.device.ranks.as_the_first(saving >= next_checkpoint)
         still = _due(training, now)
         ended = [number for number in due if number not in still]
         for number in due if is_time or not still else ended:
-            _save(training, number, learners[number], now[number])
+            _save(training, number, learners[number], now[number], best[number])
+            best[number] = {}
         if is_time:
             saved = time.perf_counter()
             next_checkpoint = saved + (saved - saving) / CHECKPOINT_SHARE
@@ -295,22 +302,38 @@ def _advance(
         stopping=stopping,
         history=(*now.history, *rows),
     )
-    facts = {"network": training.config.network.model_dump(mode="json"), "epoch": now.epoch}
-    maps, split = training.maps, training.split
-    targets = [names.weights(maps, split, metric, network) for metric in improved]
-    if settings.save_all_models:
-        targets.append(names.epoch_weights(maps, split, now.epoch, network))
-    tensors = judged(training, {network: learner}, now.epoch)[network].state_dict()
-    for path in targets if training.device.ranks.is_first else ():
-        weights.write(path, tensors, facts, durable=False)
     return after, improved
 
 
-def _save(training: Training, network: int | None, learner: Learner, now: TrainState) -> None:
+def _judged_best(
+    training: Training,
+    network: int | None,
+    learner: Learner,
+    epoch: int,
+    improved: Sequence[str],
+) -> Best:
+    """Return a copy of the weights that an epoch found best, for each metric that says so."""
+    everything = training.config.optimization.save_all_models
+    if not improved and not everything:
+        return {}
+    tensors = judged(training, {network: learner}, epoch)[network].state_dict()
+    if not training.device.ranks.is_first:
+        return {}
+    facts = {"network": training.config.network.model_dump(mode="json"), "epoch": epoch}
+    if everything:
+        path = names.epoch_weights(training.maps, training.split, epoch, network)
+        weights.write(path, tensors, facts, durable=False)
+    copied = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+    return dict.fromkeys(improved, (copied, facts))
+
+
+def _save(
+    training: Training, network: int | None, learner: Learner, now: TrainState, best: Best
+) -> None:
     is_first = training.device.ranks.is_first
     # What the checkpoint refers to must be on the disk before it.
-    for metric in now.selection.best if is_first else ():
-        flush(names.weights(training.maps, training.split, metric, network))
+    for metric, (tensors, facts) in best.items():
+        weights.write(names.weights(training.maps, training.split, metric, network), tensors, facts)
     places = (training.maps, training.split, network)
     former = names.former_checkpoint(*places)
     state.save(names.checkpoint(*places), learner, now, former=former, writes=is_first)

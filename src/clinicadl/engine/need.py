@@ -51,8 +51,7 @@ def need(
     network: nn.Module,
     input_shape: Sequence[int],
     n_parts: int,
-    *,
-    divided_by: int = 1,
+    device: Device,
 ) -> Need:
     """Return what training needs.
 
@@ -67,8 +66,9 @@ def need(
     n_parts
         Parts of an image: as many networks are trained together where each has its own. They
         compute one after the other.
-    divided_by
-        Number of processes that share the weights; to be judged, each holds them all for a while.
+    device
+        Where they compute. What shares the weights holds them all for a while, to be judged; and a
+        CPU's memory has the best ones of each metric until they are written.
     """
     settings = config.optimization
     every = [*network.parameters(), *network.buffers()]
@@ -78,9 +78,11 @@ def need(
         copies * sum(one.numel() for one in every)
         + (1 + n_kept(settings)) * sum(one.numel() for one in learning)
     )
-    if divided_by > 1:
-        whole = _BYTES * sum(one.numel() for one in every)
-        of_weights = of_weights // divided_by + whole
+    whole = _BYTES * sum(one.numel() for one in every)
+    if device.n_shards > 1:
+        of_weights = of_weights // device.n_shards + whole
+    if device.torch_device.type == "cpu":
+        of_weights += len(config.task.selection_metrics) * whole
     batch = _BYTES * settings.batch_size * prod(input_shape)
     recomputes = config.compute.activation_checkpointing
     activations = _activations(network, settings.batch_size, input_shape, recomputes=recomputes)

@@ -133,7 +133,7 @@ def plan(config: ExperimentConfig) -> Plan:
         codes=codes,
         task=task,
         device=device,
-        needed=need(config, network, input_shape, n_parts, divided_by=device.n_shards),
+        needed=need(config, network, input_shape, n_parts, device),
         tables=_hashes(config, read),
         parents=ancestry.parents,
         verdict=verdict,
