@@ -22,7 +22,9 @@ from tempfile import TemporaryDirectory
 from epoch import make, use_mode
 from measure import alone, interleaved, line
 
-ROUNDS, EPOCHS = 8, 8
+ROUNDS = 8
+EPOCHS = {"42x52x44": 20, "84x104x89": 5}
+"""The first is the default."""
 
 
 def experiment(folder: Path, epochs: int):
@@ -40,7 +42,7 @@ def experiment(folder: Path, epochs: int):
     )  # fmt: skip
 
 
-def steps(folder: Path) -> dict[str, float]:
+def steps(folder: Path, n_epochs: int = 1) -> dict[str, float]:
     """Return the seconds of a step in our loop, and of the bare one."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -85,11 +87,11 @@ def steps(folder: Path) -> dict[str, float]:
 
     loop.fit = measured
     with TemporaryDirectory() as output:
-        train(experiment(folder, 1), Path(output) / "maps")
+        train(experiment(folder, n_epochs), Path(output) / "maps")
     return {"ours": found[0], "floor": found[1]}
 
 
-def epochs(folder: Path) -> dict[str, float]:
+def epochs(folder: Path, n_epochs: int) -> dict[str, float]:
     """Return the seconds of an epoch of ours, and its shares of logs, best weights, checkpoints."""
     from clinicadl import train
     from clinicadl.engine import loop, state, watch
@@ -123,14 +125,14 @@ def epochs(folder: Path) -> dict[str, float]:
         elif isinstance(event, Evaluated):
             times.append(time.perf_counter() - began)
             began = time.perf_counter()
-            learning = len(times) < EPOCHS
+            learning = len(times) < n_epochs
 
     with TemporaryDirectory() as output:
-        train(experiment(folder, EPOCHS), Path(output) / "maps", observers=[watched])
+        train(experiment(folder, n_epochs), Path(output) / "maps", observers=[watched])
     return {"epoch": median(times[1:]), **{name: t / sum(times) for name, t in spent.items()}}
 
 
-def by_hand(folder: Path) -> dict[str, float]:
+def by_hand(folder: Path, n_epochs: int) -> dict[str, float]:
     """Train as a careful person would by hand, and return the seconds of an epoch."""
     import pandas as pd
     import torch
@@ -161,7 +163,7 @@ def by_hand(folder: Path) -> dict[str, float]:
     optimizer, cost = torch.optim.Adam(network.parameters(), lr=1e-4), nn.CrossEntropyLoss()
     best, times = float("inf"), []
     with TemporaryDirectory() as output:
-        for _ in range(EPOCHS):
+        for _ in range(n_epochs):
             begun = time.perf_counter()
             network.train()
             for images, labels in DataLoader(train, batch_size=8, shuffle=True):
@@ -186,18 +188,19 @@ def by_hand(folder: Path) -> dict[str, float]:
 def main() -> None:
     """Measure, and print."""
     if len(sys.argv) > 1:
-        side, folder = sys.argv[1:]
-        print(
-            json.dumps({"steps": steps, "epochs": epochs, "by_hand": by_hand}[side](Path(folder)))
-        )
+        side, folder, n_epochs = sys.argv[1:]
+        way = {"steps": steps, "epochs": epochs, "by_hand": by_hand}[side]
+        print(json.dumps(way(Path(folder), int(n_epochs))))
         return
     for shape, name in (((42, 52, 44), "42x52x44"), ((84, 104, 89), "84x104x89")):
         with TemporaryDirectory() as folder:
             make(Path(folder), shape, 80, 16)
             use_mode(Path(folder), "image")
-            step = alone(__file__, "steps", folder)
+            step = alone(__file__, "steps", folder, 1)
             line(f"step in the loop, {name}, batch 8", step["ours"], step["floor"], "<= 1.03")
-            ours, floor = alone(__file__, "epochs", folder), alone(__file__, "by_hand", folder)
+            ours, floor = (
+                alone(__file__, side, folder, EPOCHS[name]) for side in ("epochs", "by_hand")
+            )
             name_ = f"epoch, 96 x {name}, against a loop by hand"
             line(name_, ours["epoch"], floor["epoch"], "below 1")
             for what in ("logs", "best weights", "checkpoints"):
