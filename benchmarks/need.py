@@ -16,7 +16,7 @@ from measure import alone, line, peak_memory_gb
 
 CASES = {
     "Conv5_FC3": ((169, 208, 179), 2),
-    "ResNet18_3D": ((169, 208, 179), 2),
+    "ResNet18_3D": ((84, 104, 89), 4),
     "DenseNet121_3D": ((84, 104, 89), 4),
     "UNet": ((84, 104, 89), 2),
 }

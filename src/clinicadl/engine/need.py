@@ -95,7 +95,7 @@ def _activations(
 ) -> int:
     """Return the bytes that the backward pass of a batch needs, and the largest gradient in it."""
     saved: dict[int, Tensor] = {}
-    of_blocks: list[int] = [0]
+    of_blocks: list[list[int]] = []
 
     def block(run: Run, *arguments: Any) -> Any:
         for tensor in _tensors(arguments):
@@ -103,7 +103,7 @@ def _activations(
         within: dict[int, Tensor] = {}
         with _kept(within):
             found = run(*arguments)
-        of_blocks.append(sum(_sizes(within, network)))
+        of_blocks.append(_sizes(within, network))
         return found
 
     images = torch.empty(batch_size, *input_shape, device="meta")
@@ -113,7 +113,8 @@ def _activations(
     network.train(was_training)
     del outputs
     sizes = _sizes(saved, network)
-    return sum(sizes) + max(of_blocks) + 2 * max(sizes, default=0)
+    of_one = max(map(sum, of_blocks), default=0)
+    return sum(sizes) + of_one + 2 * max(max(some, default=0) for some in (sizes, *of_blocks))
 
 
 def _kept(saved: dict[int, Tensor]) -> AbstractContextManager[None]:
