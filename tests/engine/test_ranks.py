@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -289,6 +290,30 @@ def test_what_is_judged_is_what_is_kept_also_of_an_average_and_of_normalizations
         best = log.loc[log["loss_valid"].idxmin(), column]
         # In training each process judges its share: batches of other sizes round otherwise.
         assert float(pd.read_csv(table, sep="\t")["loss"][0]) == pytest.approx(best, rel=1e-6)
+
+
+def test_processes_that_srun_starts_find_each_other(prepared_once, config_of, tmp_path):
+    config = config_of(prepared_once, network=NETWORK, optimization={"epochs": 2, "batch_size": 2})
+    words = [str(word) for word in words_of(config, tmp_path, tmp_path / "maps")]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    # What srun says to each task of a step, and nobody else.
+    step = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "localhost"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "clinicadl", *words], stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **step, "SLURM_PROCID": str(rank), "MASTER_PORT": str(port)},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=200) for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert "MAPS:" in said[0][0]
+    assert said[1] == ("", "")
+    record = json.loads(names.record(tmp_path / "maps").read_text())
+    assert record["resolved"]["processes"] == 2
 
 
 @pytest.mark.parametrize(
