@@ -97,6 +97,7 @@ def _steps(experiment: Experiment, folder: Path) -> list[list[object]]:
          "--selection_metrics", *SELECTION, "--seed", "0"],
         ["clinicadl", "predict", maps, GROUP, "--caps_directory", caps,
          "--participants_tsv", caps / "split" / f"{GROUP}_baseline.tsv"],
+        ["clinicadl", "report", maps],
     ]  # fmt: skip
 
 
@@ -191,6 +192,9 @@ def main() -> None:
         print(f"demo: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     said = [("MAPS", experiment.maps(given.folder)) for experiment in EXPERIMENTS]
+    said += [
+        ("Report", experiment.maps(given.folder) / "report.html") for experiment in EXPERIMENTS
+    ]
     said += [("Picture", given.folder / "demo.png")]
     said += [(f"Parts: {one.mode}", one.preview(given.folder)) for one in EXPERIMENTS if one.parts]
     print("\n" + "\n".join(f"{what + ':':<14}{where}" for what, where in said))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
+    from clinicadl.config.report import ReportConfig as ReportConfig
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
     from clinicadl.config.summary import AnalysisConfig as AnalysisConfig
     from clinicadl.config.summary import ProgressionConfig as ProgressionConfig
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.report.contents import show_maps as show_maps
+    from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
@@ -66,6 +68,7 @@ _HOMES = {
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
     "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
+    "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
@@ -97,6 +100,7 @@ _HOMES = {
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",
     "verify": "clinicadl.engine.verify:verify",
+    "write_report": "clinicadl.report.page:write_report",
 }
 
 __all__ = sorted(_HOMES)

@@ -29,6 +29,7 @@ COMMANDS = {
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
+    "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
 }
 

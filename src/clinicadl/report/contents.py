@@ -91,11 +91,20 @@ def show_maps(maps: Path) -> str:
     InvalidDataError
         A file of it is damaged.
     """
-    found = _of_1(maps) if published.is_one(maps) else _of_ours(maps)
+    found = _of_1(maps) if published.is_one(maps) else contents(maps)
     return "\n".join(_page(maps, found)) + "\n"
 
 
-def _of_ours(maps: Path) -> Contents:
+def contents(maps: Path) -> Contents:
+    """Return what is in a MAPS of this release.
+
+    Raises
+    ------
+    MissingInputError
+        There is no MAPS.
+    InvalidDataError
+        A file of it is damaged.
+    """
     record = folder.open_maps(maps).record
     config = record.config
     numbers = {*range(max(config.validation.n_splits, 1)), *names.split_numbers(maps)}

@@ -36,6 +36,8 @@ from clinicadl.layouts.files import (
 from clinicadl.layouts.maps import hashes, moved, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
+ACCEPTED = "accepted_leakage"
+"""Column of tables that were made in spite of the guard: why."""
 _CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
 
 
@@ -395,7 +397,8 @@ def read_predictions(maps: Path, split: int, metric: str, name: str, level: str)
     """
     path = names.predictions(names.results(maps, split, metric, name), level)
     table = tsv.read(path, "table of predictions")
-    numbers = [column for column in table.columns if column not in ids.PREFIX_OF]
+    text = (*ids.PREFIX_OF, ACCEPTED)
+    numbers = [column for column in table.columns if column not in text]
     try:
         return table.astype(dict.fromkeys(numbers, float))
     except ValueError as error:

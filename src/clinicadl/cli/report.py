@@ -1,0 +1,25 @@
+"""``clinicadl report``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from clinicadl.cli.options import Command, given, options_of
+from clinicadl.config.report import ReportConfig
+
+
+@click.command("report", cls=Command)
+@options_of(ReportConfig, arguments=("maps_directory",))
+def command(**flags: Any) -> None:
+    """Write what MAPS_DIRECTORY says for people to read.
+
+    One page that needs no network: what the guard found first, who was in which group, learning
+    curves, metrics with intervals, ROC curves and confusion or residuals, who looked at the test
+    groups, all settings, a checklist of reporting items, and how to repeat it.
+    """
+    from clinicadl.config.read import settings
+    from clinicadl.report.page import write_report
+
+    click.echo(f"report: {write_report(settings(ReportConfig, given(flags)))}")

@@ -1,0 +1,25 @@
+"""What is written of a MAPS for people to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from clinicadl.config.base import Section, setting
+
+
+class ReportConfig(Section):
+    """The page, and its figures."""
+
+    maps_directory: Path = setting(..., "MAPS")
+    format: Literal["html", "md", "json"] = setting(
+        "html", "A page for a browser, text in Markdown, or everything as JSON"
+    )
+    output: Path | None = setting(None, "File to be made (default: report.FORMAT in the MAPS)")
+    figures: Path | None = setting(None, "Folder that gets each figure as SVG and PNG, too")
+    overwrite: bool = setting(False, "Replace the report and the figures of before")
+
+    @property
+    def page(self) -> Path:
+        """The file that is made."""
+        return self.output or self.maps_directory / f"report.{self.format}"

@@ -1,0 +1,201 @@
+"""What a report says of a MAPS, read once and held together: nothing is drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import isnan
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from clinicadl.config.read import to_toml
+from clinicadl.layouts import tsv
+from clinicadl.layouts.files import read_json
+from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps.record import Record
+from clinicadl.report.contents import Contents, contents
+from clinicadl.tables import sessions
+from clinicadl.tasks.base import IMAGE
+
+TRUE, SAID = "true_label", "predicted_label"
+"""Columns of a table of predictions."""
+_ROWS = {"Values": "value", "Lower bound CI": "low", "Upper bound CI": "high"}
+"""Row of a table of metrics -> what it is here."""
+
+
+class Metric(NamedTuple):
+    """A metric with its 95 % interval; None where there is none."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    about: str
+    """The class that it is about; empty where it is about all."""
+
+
+class Result(NamedTuple):
+    """What one model said of the images of one data group."""
+
+    split: int
+    chosen_by: str
+    group: str
+    predictions: pd.DataFrame
+    metrics: tuple[Metric, ...]
+    findings: tuple[str, ...]
+    """What the guard found."""
+    accepted: str | None
+    """The reason for which that was overridden."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the model was fitted or chosen on this group."""
+        return self.group in names.OWN_GROUPS
+
+    @property
+    def positive(self) -> str:
+        """The class that the metrics are about; empty where there is none."""
+        return next((metric.about for metric in self.metrics), "")
+
+    @property
+    def says_one_thing(self) -> bool:
+        """Whether the model says the same of every image of several."""
+        said = self.predictions.get(SAID)
+        return said is not None and len(said) > 1 and said.nunique() == 1
+
+
+class Curves(NamedTuple):
+    """What training logged of a network, epoch by epoch."""
+
+    split: int
+    network: int | None
+    log: pd.DataFrame
+
+
+class People(NamedTuple):
+    """How many there are in a data group."""
+
+    group: str
+    split: int | None
+    n_participants: int
+    n_sessions: int
+    n_shared: int
+    """Participants that the networks of any split have seen."""
+
+
+class Story(NamedTuple):
+    """All that a report says."""
+
+    maps: Path
+    contents: Contents
+    record: Record
+    people: tuple[People, ...]
+    n_seen: int
+    """Participants that are in train or validation of any split, or were seen by an ancestor."""
+    curves: tuple[Curves, ...]
+    results: tuple[Result, ...]
+    """Those of groups that the models have not seen come first."""
+    settings: str
+    """TOML."""
+    environment: str
+
+    @property
+    def tested(self) -> tuple[Result, ...]:
+        """Results on groups that no model was fitted or chosen on."""
+        return tuple(one for one in self.results if not one.is_own)
+
+
+def read(maps: Path) -> Story:
+    """Return what there is to say of a MAPS of this release.
+
+    Raises
+    ------
+    MissingInputError
+        There is no MAPS.
+    InvalidDataError
+        A file of it is damaged, or another release wrote it.
+    """
+    record = folder.open_maps(maps).record
+    seen = set(folder.read_seen(maps)[sessions.PARTICIPANT])
+    found = contents(maps)
+    results = sorted(_results(maps), key=lambda one: (one.is_own, one.group, one.split))
+    return Story(
+        maps=maps,
+        contents=found,
+        record=record,
+        people=tuple(_people(found, seen)),
+        n_seen=len(seen),
+        curves=tuple(_curves(maps)),
+        results=tuple(results),
+        settings=to_toml(record.config),
+        environment=names.environment(maps).read_text(encoding="utf-8"),
+    )
+
+
+def _people(found: Contents, seen: set[str]) -> Iterator[People]:
+    for name, split, table in found.groups:
+        who = set(table[sessions.PARTICIPANT])
+        yield People(name, split, len(who), len(table), len(who & seen))
+
+
+def _curves(maps: Path) -> Iterator[Curves]:
+    for split in names.split_numbers(maps):
+        for path in names.training_logs(maps, split):
+            number = path.parent.name.removeprefix("network-")
+            log = pd.DataFrame(tsv.read(path, "training log")).apply(pd.to_numeric)
+            yield Curves(split, int(number) if number.isdigit() else None, log)
+
+
+def _results(maps: Path) -> Iterator[Result]:
+    for split in names.split_numbers(maps):
+        for metric in names.selection_metrics(maps, split):
+            for path in sorted(names.best(maps, split, metric).iterdir()):
+                if path.is_dir() and names.predictions(path, IMAGE).is_file():
+                    yield _result(maps, split, metric, path)
+
+
+def _result(maps: Path, split: int, metric: str, path: Path) -> Result:
+    guard = read_json(names.guard(path), "record of the guard")
+    table = names.metrics(path, IMAGE)
+    return Result(
+        split=split,
+        chosen_by=metric,
+        group=path.name,
+        predictions=folder.read_predictions(maps, split, metric, path.name, IMAGE),
+        metrics=tuple(_metrics(table)) if table.is_file() else (),
+        findings=tuple(str(one["sentence"]) for one in guard["findings"]),
+        accepted=guard["accepted"],
+    )
+
+
+def _metrics(path: Path) -> Iterator[Metric]:
+    table = tsv.read(path, "table of metrics")
+    index = [str(cell) for cell in table.iloc[:, 0]]
+    about = ""
+    if "positive_class" in table.columns:
+        about = str(table["positive_class"].iloc[0])
+    for name in table.columns[1:]:
+        if name in ("positive_class", folder.ACCEPTED):
+            continue
+        cells: dict[str, float | None] = dict.fromkeys(_ROWS.values())
+        for row, what in _ROWS.items():
+            if row in index:
+                cells[what] = _number(table[name].iloc[index.index(row)])
+        yield Metric(str(name), **cells, about=about)
+
+
+def _number(cell: object) -> float | None:
+    try:
+        found = float(str(cell))
+    except ValueError:
+        return None
+    return None if isnan(found) else found
+
+
+def classes(story: Story) -> Mapping[int, str]:
+    """Return node -> class; none where the task has no classes."""
+    found: dict[int, list[str]] = {}
+    for label, node in story.record.label_code.items():
+        found.setdefault(node, []).append(label)
+    return {node: " / ".join(labels) for node, labels in sorted(found.items())}

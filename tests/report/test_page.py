@@ -1,0 +1,217 @@
+"""The report of a MAPS: what it says is what the tables say, and it needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+
+from clinicadl import PredictConfig, ReportConfig, predict, read_experiment, train, write_report
+from clinicadl.cli.main import root
+from clinicadl.errors import MissingInputError, OutputError
+from clinicadl.layouts.maps import names
+from clinicadl.report import figures, page, story
+
+
+@pytest.fixture(scope="module")
+def tested(trained_once, prepared_once, tmp_path_factory):
+    """A MAPS whose models were evaluated on a test group; nobody writes to it."""
+    maps = tmp_path_factory.mktemp("tested") / "maps"
+    shutil.copytree(trained_once, maps)
+    config = PredictConfig(
+        caps_directory=prepared_once, gpu=False,
+        participants_tsv=prepared_once / "split/test_baseline.tsv",
+    )  # fmt: skip
+    predict(config, maps, "test")
+    return maps
+
+
+def written(maps, tmp_path, **settings):
+    return write_report(ReportConfig(maps_directory=maps, output=tmp_path / "report", **settings))
+
+
+class Page(HTMLParser):
+    """Tags that are open at the end, and all that asks for something elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.wanted, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "link", "img", "br", "input"):
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "action", "data"):
+                self.wanted.append(value)
+        assert tag != "script"
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_whole_and_asks_for_nothing_else(tested, tmp_path):
+    read = Page()
+    read.feed(written(tested, tmp_path).read_text())
+    read.close()
+    assert not read.open
+    assert read.wanted
+    # Besides places on the page, only pictures that are part of it.
+    assert all(one.startswith(("#", "data:image/png;base64,")) for one in read.wanted)
+
+
+def test_the_metrics_are_those_of_the_tables(tested, tmp_path):
+    content = json.loads(written(tested, tmp_path, format="json").read_text())
+    assert {(one["group"], one["chosen_by"]) for one in content["results"]} == {
+        (group, metric) for group in ("test", "train", "validation") for metric in ("loss", "BA")
+    }
+    assert content["results"][0]["group"] == "test"
+    text = written(tested, tmp_path, overwrite=True).read_text()
+    for one in content["results"]:
+        results = names.results(tested, one["split"], one["chosen_by"], one["group"])
+        table = pd.read_csv(names.metrics(results, "image"), sep="\t", index_col=0)
+        for metric in one["metrics"]:
+            column = pd.to_numeric(table[metric["name"]], errors="coerce")
+            for row, what in (("Values", "value"), ("Lower bound CI", "low")):
+                expected, found = column[row], metric[what]
+                assert found is None if np.isnan(expected) else found == pytest.approx(expected)
+            if metric["low"] is not None:
+                low, high = (page.number(metric[what]) for what in ("low", "high"))
+                assert f"({low} to {high})" in text
+    assert content["groups"][-1]["n_shared"] == 0
+
+
+def test_text_says_the_same(tested, tmp_path):
+    text = written(tested, tmp_path, format="md").read_text()
+    value = story.read(tested).tested[0].metrics[0]
+    assert f"| {value.name} | {page.number(value.value)} |" in text
+    assert "clinicadl train from-maps" in text
+    assert not re.search(r"{[{%]", text)
+
+
+def test_the_figures_are_kept_as_files(tested, tmp_path):
+    folder = tmp_path / "figures"
+    written(tested, tmp_path, figures=folder)
+    found = {path.name for path in folder.iterdir()}
+    made = ("learning", "roc-test", "confusion-test")
+    assert found == {f"{name}.{kind}" for name in made for kind in ("svg", "png")}
+    for path in folder.glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in folder.glob("*.png"))
+    with pytest.raises(OutputError):
+        written(tested, tmp_path / "other", figures=folder)
+
+
+def test_the_same_maps_makes_the_same_page(tested, tmp_path):
+    first, second = (written(tested, tmp_path / one).read_bytes() for one in "ab")
+    assert first == second
+
+
+def test_a_report_that_is_there_is_kept(tested, tmp_path):
+    path = written(tested, tmp_path)
+    path.write_text("mine")
+    with pytest.raises(OutputError):
+        written(tested, tmp_path)
+    assert path.read_text() == "mine"
+    assert written(tested, tmp_path, overwrite=True).read_text() != "mine"
+
+
+def test_without_a_test_group_the_first_thing_said_is_that(trained_once, tmp_path):
+    said = [*page.warnings(story.read(trained_once))]
+    assert any("No group was evaluated that the models have not seen" in one for one in said)
+    assert "No group was evaluated" in written(trained_once, tmp_path).read_text()
+
+
+def test_what_the_guard_was_overridden_for_and_each_further_look_are_said_first(
+    trained_once, prepared_once, tmp_path
+):
+    maps = tmp_path / "maps"
+    shutil.copytree(trained_once, maps)
+    of_train = prepared_once / "split" / "2_fold" / "split-0" / "train_baseline.tsv"
+    for overwrite in (False, True):
+        config = PredictConfig(
+            caps_directory=prepared_once, participants_tsv=of_train, gpu=False,
+            accept_leakage="to see what <b>happens</b>", overwrite=overwrite,
+        )  # fmt: skip
+        predict(config, maps, "leaking")
+    said = "\n".join(page.warnings(story.read(maps)))
+    assert "for this reason: to see what <b>happens</b>" in said
+    assert "leaking was looked at 2 times" in said
+    assert "the models have seen participants of this group (7 of 7)" in said
+    text = written(maps, tmp_path).read_text()
+    # What people write is text on the page, and never part of it.
+    assert "&lt;b&gt;happens" in text
+    assert "<b>happens" not in text
+    assert text.index("looked at 2 times") < text.index("<h2>Participants</h2>")
+
+
+def test_a_model_that_says_one_thing_of_all_is_called_so(tested):
+    told = story.read(tested)
+    constant = told.results[0].predictions.assign(predicted_label=1.0)
+    same = told._replace(results=(told.results[0]._replace(predictions=constant),))
+    assert any("says the same of every image of test" in one for one in page.warnings(same))
+
+
+def test_a_regression_has_residuals_and_a_reconstruction_its_curves(
+    prepared_once, config_of, tmp_path
+):
+    data = config_of(prepared_once).data.model_dump()
+    for task, expected in (
+        ({"name": "regression", "label": "age"}, {"learning", "regression-validation"}),
+        ({"name": "reconstruction"}, {"learning"}),
+    ):
+        config = read_experiment(
+            {
+                "data": data, "task": task, "optimization": {"epochs": 1},
+                "validation": {"n_splits": 2, "split": [0]}, "compute": {"gpu": False},
+            }
+        )  # fmt: skip
+        maps, figs = tmp_path / task["name"], tmp_path / f"figures-{task['name']}"
+        train(config, maps)
+        write_report(ReportConfig(maps_directory=maps, figures=figs))
+        assert {path.stem for path in figs.iterdir()} == expected
+        assert (maps / "report.html").is_file()
+
+
+def test_a_folder_that_is_no_maps_is_refused(tmp_path):
+    with pytest.raises(MissingInputError):
+        write_report(ReportConfig(maps_directory=tmp_path / "none", output=tmp_path / "x"))
+    said = CliRunner().invoke(root, ["report", str(tmp_path / "none")])
+    assert said.exit_code != 0
+    assert not [*tmp_path.iterdir()]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
+def test_a_roc_curve_is_that_of_scikit_learn(rows):
+    scores, positive = (np.array(column) for column in zip(*rows, strict=True))
+    if positive.all() or not positive.any():
+        return
+    points = figures.roc(scores.astype(float), positive)
+    alarms, hits, _ = roc_curve(positive, scores, drop_intermediate=False)
+    np.testing.assert_allclose(points, np.stack([alarms, hits], axis=1))
+    area = np.trapezoid(points[:, 1], points[:, 0])
+    assert area == pytest.approx(roc_auc_score(positive, scores))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1))
+def test_a_confusion_is_that_of_scikit_learn(rows):
+    table = pd.DataFrame(rows, columns=["true_label", "predicted_label"])
+    expected = confusion_matrix(*zip(*rows, strict=True), labels=[0, 1, 2])
+    np.testing.assert_array_equal(figures.counts(table, [0, 1, 2]), expected)
