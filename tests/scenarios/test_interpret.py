@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from clinicadl import InterpretConfig, PredictConfig, interpret, predict, read_experiment, train
 from clinicadl.engine.verify import DIFFERENT, UNCHECKED, steps
@@ -472,3 +473,71 @@ def test_the_row_in_the_documentation_is_a_method_of_captum(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert read(home(trained, "one") / "mean_image-0_map.pt").any()
+
+
+def test_maps_are_scored_tested_and_averaged_over_regions(trained, prepared_once, tmp_path):
+    """AD darkens a corner of the image; the tables say how much of it was found."""
+    corner, atlas = np.zeros(GRID, dtype=np.float32), np.zeros(GRID, dtype=np.float32)
+    corner[2:9, 2:9, 2:9] = 1
+    atlas[:9], atlas[9:] = 1, 2
+    images.write(tmp_path / "mask.nii.gz", corner, affine=AFFINE)
+    images.write(tmp_path / "atlas.nii.gz", atlas, affine=AFFINE)
+    (tmp_path / "names.tsv").write_text("index\tname\n1\tleft\n2\tright\n")
+    config = asked(
+        prepared_once, mask=tmp_path / "mask.nii.gz", atlas=tmp_path / "atlas.nii.gz",
+        atlas_labels=tmp_path / "names.tsv", sanity=True, save_individual=True, batch_size=2,
+    )  # fmt: skip
+    interpret(config, trained, "test", "one")
+    where = home(trained, "one")
+    scores = pd.read_csv(where / "scores.tsv", sep="\t").set_index("map")
+    who = pd.read_csv(prepared_once / "split/test_baseline.tsv", sep="\t")["participant_id"]
+    assert sorted(scores.index) == sorted([*(f"{one}_ses-M000" for one in who), "mean"])
+    inside = corner.ravel() == 1
+    for name in (f"{who[0]}_ses-M000", "mean"):
+        important = read(where / f"{name}_image-0_map.pt").abs().numpy().ravel()
+        top = np.argsort(important)[-inside.sum() :]
+        assert scores["dice"][name] == pytest.approx(inside[top].mean())
+        assert scores["AUC"][name] == pytest.approx(roc_auc_score(inside, important))
+    regions = pd.read_csv(where / "regions.tsv", sep="\t")
+    mean = read(where / "mean_image-0_map.pt")[0].numpy()
+    assert regions["name"].tolist() == ["left", "right"]
+    np.testing.assert_allclose(regions["mean"], [mean[:9].mean(), mean[9:].mean()], rtol=1e-4)
+    tests = pd.read_csv(where / "sanity.tsv", sep="\t")
+    layers = [name for name, one in network_of(trained).named_modules() if [*one.parameters(False)]]
+    weights_ = tests[tests["test"] == "weights"]
+    assert weights_["step"].tolist() == layers[::-1]
+    assert weights_["value"].between(-1, 1).all()
+    assert (tests["test"] == "deletion").sum() == 11
+
+
+def test_maps_of_patches_are_scored_in_the_image(experiment, prepared, tmp_path):
+    train(experiment("patch"), tmp_path / "maps")
+    corner = np.zeros(GRID, dtype=np.float32)
+    corner[2:9, 2:9, 2:9] = 1
+    images.write(tmp_path / "mask.nii.gz", corner, affine=AFFINE)
+    interpret(asked(prepared, mask=tmp_path / "mask.nii.gz"), tmp_path / "maps", "test", "one")
+    scores = pd.read_csv(home(tmp_path / "maps", "one") / "scores.tsv", sep="\t").set_index("map")
+    mean = read(home(tmp_path / "maps", "one") / "mean_image_map.pt").abs().numpy().ravel()
+    assert scores["AUC"]["mean"] == pytest.approx(roc_auc_score(corner.ravel() == 1, mean))
+    assert not list(home(tmp_path / "maps", "one").glob("sub-*"))
+
+
+def test_a_mask_on_another_grid_is_refused_before_anything_is_written(
+    trained, prepared_once, tmp_path
+):
+    images.write(tmp_path / "mask.nii.gz", np.eye(3, dtype=np.float32)[None], affine=AFFINE)
+    before = files_of(trained)
+    config = asked(prepared_once, mask=tmp_path / "mask.nii.gz")
+    with pytest.raises(InvalidDataError, match=r"another grid.*mask.nii.gz"):
+        interpret(config, trained, "test", "one")
+    assert files_of(trained) == before
+
+
+def test_options_that_need_another_are_refused(trained, invoke):
+    for words, missing in (
+        (("--atlas_labels", "a.tsv"), "there is no atlas"),
+        (("--top_fraction", "0.1"), "there is no mask"),
+    ):
+        code, _, err = invoke("interpret", trained, "test", "one", "gradients", *words)
+        assert code == 2
+        assert missing in err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from clinicadl.layouts.caps import Session
 from clinicadl.layouts.maps import names
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE
-from clinicadl.transforms.pipeline import output_affine
+from clinicadl.transforms.pipeline import output_affine, output_shape
 
 _TENSOR, _NIFTI = ".pt", ".nii.gz"
-_MEAN = "mean"
+MEAN = "mean"
+"""What stands for participant and session in the names of what is of all images."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Geometry:
     def puts_back(self) -> bool:
         """Whether the parts have a place in the image; those of reduced size have none."""
         return self.stored.mode != IMAGE and not self.transforms.size_reduction
+
+    @property
+    def grid(self) -> tuple[int, int, int] | None:
+        """Shape of the map of an image; None where there is none."""
+        if self.stored.mode != IMAGE and not self.puts_back:
+            return None
+        _, x, y, z = output_shape(self.transforms, self.stored.parts.image_shape)
+        return x, y, z
 
     def affine(self, key: Session) -> Affine | None:
         """Return voxel to world of the map of an image; None where nobody knows."""
@@ -69,6 +78,8 @@ class Gathered:
         Whether the maps of each image are written.
     as_nifti
         Whether maps of images are written as NIfTI too.
+    judge
+        Is told of each image, and of the mean, its name and its map.
     """
 
     def __init__(
@@ -79,9 +90,11 @@ class Gathered:
         *,
         individual: bool,
         as_nifti: bool,
+        judge: Callable[[str, Tensor], None] | None = None,
     ) -> None:
         self._geometry, self._samples, self._folder = geometry, samples, folder
         self._individual, self._as_nifti = individual, as_nifti
+        self._judge = judge
         self._parts = geometry.stored.parts
         self._sums: list[Tensor | None] = [None] * len(self._parts)
         self._open: dict[int, Assembly] = {}
@@ -95,6 +108,7 @@ class Gathered:
             self._sums[part] = map_.double() if so_far is None else so_far.add_(map_)
             if self._individual:
                 self._write_tensor("_".join((*self._key(row), self._called(part))), map_)
+            if self._individual or self._judge is not None:
                 self._of_image(number, part, map_)
 
     def means(self) -> list[Tensor]:
@@ -123,27 +137,36 @@ class Gathered:
         """
         means = self.means()
         for part, mean in enumerate(means):
-            self._write_tensor(f"{_MEAN}_{self._called(part)}", mean)
+            self._write_tensor(f"{MEAN}_{self._called(part)}", mean)
         whole = self.image_of(means)
         if whole is None:
             return
         if self._geometry.puts_back:
-            self._write_tensor(f"{_MEAN}_{IMAGE}", whole)
-        self._write_nifti(_MEAN, whole, affine)
+            self._write_tensor(f"{MEAN}_{IMAGE}", whole)
+        self._write_nifti(MEAN, whole, affine)
+        if self._judge is not None:
+            self._judge(MEAN, whole)
 
     def _of_image(self, number: int, part: int, map_: Tensor) -> None:
+        """Finish the map of an image when the last of its parts came by."""
         key = self._key(number * len(self._parts))
-        if not self._geometry.puts_back:
-            if self._geometry.stored.mode == IMAGE:
-                self._write_nifti("_".join(key), map_, self._geometry.affine(key))
-            return
-        self._open[number] = self._geometry.add(self._open.get(number), part, map_)
-        self._left[number] = self._left.get(number, len(self._parts)) - 1
-        if not self._left[number]:
-            del self._left[number]
-            whole = self._open.pop(number).assembled().volume
-            self._write_tensor("_".join((*key, IMAGE)), whole)
+        if self._geometry.stored.mode == IMAGE:
+            self._finish(key, map_)
+        elif self._geometry.puts_back:
+            self._open[number] = self._geometry.add(self._open.get(number), part, map_)
+            self._left[number] = self._left.get(number, len(self._parts)) - 1
+            if not self._left[number]:
+                del self._left[number]
+                whole = self._open.pop(number).assembled().volume
+                if self._individual:
+                    self._write_tensor("_".join((*key, IMAGE)), whole)
+                self._finish(key, whole)
+
+    def _finish(self, key: Session, whole: Tensor) -> None:
+        if self._individual:
             self._write_nifti("_".join(key), whole, self._geometry.affine(key))
+        if self._judge is not None:
+            self._judge("_".join(key), whole)
 
     def _called(self, part: int) -> str:
         return f"{self._geometry.stored.mode}-{self._parts.numbers[part]}"

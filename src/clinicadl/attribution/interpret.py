@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from clinicadl.attribution.gathered import Gathered, Geometry
+from clinicadl.attribution.judged import Judged
 from clinicadl.attribution.methods import Method, Scored
+from clinicadl.attribution.sanity import Check, checks, problems
+from clinicadl.attribution.truth import Atlas, read_atlas, read_mask
 from clinicadl.config.base import linked
 from clinicadl.config.interpret import InterpretConfig
 from clinicadl.data import order
@@ -26,9 +32,11 @@ from clinicadl.engine.one_split import describe
 from clinicadl.engine.stored import Stored
 from clinicadl.errors import InvalidDataError, MissingExtraError, OutputError, UsageError
 from clinicadl.guard.check import Verdict
+from clinicadl.layouts.images import Frame
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.masks import SAME_AFFINE_MM
+from clinicadl.networks.streams import seeded
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, Target
 from clinicadl.transforms.pipeline import pipeline
@@ -47,6 +55,8 @@ class InterpretPlan:
     verdict: Verdict
     affine: Affine | None
     """Of the mean map; None where the images lie on several grids, or nobody knows."""
+    mask: NDArray[np.bool_] | None
+    atlas: Atlas | None
 
 
 def interpret(config: InterpretConfig, maps: Path, group: str, name: str) -> Maps:
@@ -118,7 +128,15 @@ def ready(config: InterpretConfig, maps: Path, group: str, name: str) -> Interpr
     folder.refuse_read_only(maps, *places)
     stored = groups.images_of(look)
     affine = _one_affine(config, look, stored)
-    return InterpretPlan(config, look, name, stored, groups.guarded(look, stored), affine)
+    frame = _frame(config, Geometry(stored, look.maps.record.config.transforms), affine)
+    mask = None if config.mask is None or frame is None else read_mask(config.mask, frame)
+    atlas = (
+        None
+        if config.atlas is None or frame is None
+        else read_atlas(config.atlas, config.atlas_labels, frame)
+    )
+    verdict = groups.guarded(look, stored)
+    return InterpretPlan(config, look, name, stored, verdict, affine, mask, atlas)
 
 
 def run(planned: InterpretPlan) -> Iterator[Model]:
@@ -195,6 +213,25 @@ def _one_affine(config: InterpretConfig, look: Look, stored: Stored) -> Affine |
     return first if is_one else None
 
 
+def _frame(config: InterpretConfig, geometry: Geometry, affine: Affine | None) -> Frame | None:
+    """Return where the voxels of all maps lie, if a mask or an atlas is laid on them.
+
+    Raises
+    ------
+    UsageError
+        They lie nowhere, or in several places.
+    """
+    flag = "--mask" if config.mask is not None else "--atlas"
+    if config.mask is None and config.atlas is None:
+        return None
+    if geometry.grid is None or affine is None:
+        raise UsageError(
+            "The maps of all images have no place in common", where=flag,
+            fix="Leave it out, or interpret images that lie on one grid",
+        )  # fmt: skip
+    return Frame(geometry.grid, affine)
+
+
 def _loader(planned: InterpretPlan) -> Loader:
     look = planned.look
     unknown: Target = look.task.target([None] * len(look.task.labels))
@@ -205,46 +242,73 @@ def _loader(planned: InterpretPlan) -> Loader:
 
 
 def _write(planned: InterpretPlan, model: Model, loader: Loader, target: Path) -> None:
-    """Write the maps of a model into a folder, and what they are."""
+    """Write the maps of a model into a folder, what they are, and what they are worth."""
     look, config = planned.look, planned.config
     record = look.maps.record
+    judged = Judged(planned.mask, config.top_fraction, planned.atlas)
     gathered = Gathered(
         Geometry(planned.stored, record.config.transforms),
         planned.stored.samples(look.group.table),
         target,
         individual=config.save_individual,
         as_nifti=config.save_nifti,
+        judge=judged if judged.is_asked else None,
     )
     node = None if gives_back(look.task) else config.target_node
     networks = groups.networks_of(look, planned.stored, model)
     scored = [Scored(network.eval(), look.device, node) for network in networks.values()]
-    seed = record.config.reproducibility.seed
-    method: Method = config.method.build(seed)
+    method: Method = config.method.build(record.config.reproducibility.seed)
     n_samples = len(look.group.table) * len(planned.stored.parts)
     batches = order.in_batches(range(n_samples), config.batch_size * len(scored))
+    tested: list[pd.DataFrame] = []
     for batch in loader(batches):
         for place, one in enumerate(scored):
             own = batch.share(place, len(scored))
-            gathered(own.rows, method(one, look.device.put(own.images), own.rows))
+            images = look.device.put(own.images)
+            gathered(own.rows, method(one, images, own.rows))
+            if config.sanity and len(tested) < len(scored):
+                tested.append(_tested(planned, model, one, images, own.rows, network=place))
     gathered.write_mean(planned.affine)
     if not any(mean.any() for mean in gathered.means()):
         logger.warning(
             "The maps of split %d by %s are 0 everywhere: the output does not depend on the images",
             *model,
         )
-    _write_facts(planned, target, seed)
+    tables = judged.tables() | ({"sanity": pd.concat(tested)} if tested else {})
+    _write_facts(planned, target, tables)
 
 
-def _write_facts(planned: InterpretPlan, target: Path, seed: int) -> None:
+def _tested(
+    planned: InterpretPlan,
+    model: Model,
+    scored: Scored,
+    images: Tensor,
+    rows: list[int],
+    *,
+    network: int,
+) -> pd.DataFrame:
+    """Return the sanity tests on some samples, and log what a reader of the maps must know."""
+    record, seed = planned.look.maps.record, planned.look.maps.record.config.reproducibility.seed
+    with seeded(seed, "attribution/weights", sample=network):
+        fresh = record.config.network.build(record.input_shape, planned.look.task.n_outputs)
+    method: Method = planned.config.method.build(seed)
+    device = planned.look.device.torch_device
+    found = [*checks(method, scored, fresh.to(device), images, rows, seed=seed)]
+    for sentence in problems(found):
+        logger.warning("split %d by %s, network %d: %s", *model, network, sentence)
+    return pd.DataFrame(found, columns=Check._fields).assign(network=network)
+
+
+def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     look, config = planned.look, planned.config
     made = {
         "method": config.method.model_dump(mode="json"),
         "target_node": config.target_node,
-        "seed": seed,
+        "seed": look.maps.record.config.reproducibility.seed,
         "n_images": len(look.group.table),
         "computed_on": look.device.to_record(),
     }
     description = describe(look.name, look.group.table, folder.caps_of(look.group))
     if planned.verdict.accepted is not None:
         description += f"Accepted leakage: {planned.verdict.accepted}\n"
-    folder.write_interpretation(target, made, planned.verdict.to_record(), description)
+    folder.write_interpretation(target, made, planned.verdict.to_record(), description, tables)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
+
+from pydantic import model_validator
 
 from clinicadl.config.attributions import ATTRIBUTIONS, ATTRIBUTIONS_GROUP, Attribution, Gradients
 from clinicadl.config.base import from_table, setting
@@ -25,4 +28,28 @@ class InterpretConfig(GroupConfig):
     save_nifti: bool = setting(
         False, "Keep the maps as NIfTI too, parts put back to where they were in the image"
     )
+    mask: Path | None = setting(
+        None, "NIfTI of the voxels that are known to matter: the maps are scored against it"
+    )
+    top_fraction: float | None = setting(
+        None,
+        "Share of the voxels that count as found (default: as many as the mask has)",
+        gt=0,
+        lt=1,
+    )
+    sanity: bool = setting(
+        False, "Test whether the maps depend on the weights, and the output on what they show"
+    )
+    atlas: Path | None = setting(None, "NIfTI of regions: the mean map is averaged over each")
+    atlas_labels: Path | None = setting(
+        None, "Table of the names of the regions: index, name (default: their numbers)"
+    )
     overwrite_name: bool = setting(False, "Replace the interpretation of this name", short="on")
+
+    @model_validator(mode="after")
+    def _asks_for_what_is_there(self) -> InterpretConfig:
+        if self.atlas_labels is not None and self.atlas is None:
+            raise ValueError("atlas_labels name the regions of an atlas, and there is no atlas")
+        if self.top_fraction is not None and self.mask is None:
+            raise ValueError("top_fraction is compared with a mask, and there is no mask")
+        return self

@@ -395,7 +395,11 @@ def new_interpretation(results: Path, name: str) -> Iterator[Path]:
 
 
 def write_interpretation(
-    folder: Path, method: Mapping[str, Any], guard: Mapping[str, Any], description: str
+    folder: Path,
+    method: Mapping[str, Any],
+    guard: Mapping[str, Any],
+    description: str,
+    tables: Mapping[str, pd.DataFrame],
 ) -> None:
     """Write what an interpretation says of itself into the folder that was given for it.
 
@@ -409,7 +413,11 @@ def write_interpretation(
         What the guard found.
     description
         Of the data group.
+    tables
+        What the maps were judged by, see `names.judged`.
     """
+    for what, table in tables.items():
+        _write_table(names.judged(folder, what), table)
     write_json(names.method(folder), method)
     write_json(names.guard(folder), guard)
     write_text(names.description(folder), description)

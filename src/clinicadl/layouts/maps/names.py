@@ -258,6 +258,11 @@ def method(folder: Path) -> Path:
     return folder / "method.json"
 
 
+def judged(folder: Path, what: str) -> Path:
+    """Return a table of an interpretation: ``scores``, ``sanity`` or ``regions``."""
+    return folder / f"{what}.tsv"
+
+
 def hashes(folder: Path) -> Path:
     """Return the list of hashes of what was written into a folder."""
     return folder / "sha256.json"
