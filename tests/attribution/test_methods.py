@@ -20,6 +20,7 @@ from clinicadl.config.attributions import (
     Occlusion,
     SmoothGrad,
 )
+from clinicadl.config.autoencoders import AUTOENCODERS
 from clinicadl.config.base import linked
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.network import NETWORKS
@@ -280,3 +281,29 @@ def test_every_method_gives_finite_maps_of_the_shape_of_the_images(name, shape):
         assert all(weight.grad is None for weight in network.parameters()), method
         tried += 1
     assert tried >= 2
+
+
+SMALL = {2: (1, 16, 16), 3: (1, 16, 16, 16)}
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_the_error_of_every_autoencoder_has_finite_maps(name):
+    row = AUTOENCODERS[name]
+    for n_axes in row.axes:
+        shape = (row.channels or 1, *SMALL[n_axes][1:])
+        with seeded(0, "weights"):
+            try:
+                network = row().build(shape, 0).eval()
+            except UsageError:
+                # It takes large images alone, which take too long here.
+                assert row.smallest > 16 or row.multiple_of > 16, name
+                continue
+        images = images_of(2, *shape)
+        for method in ("gradients", "occlusion", "integrated-gradients"):
+            chosen = ATTRIBUTIONS[method](**QUICK[method])
+            if chosen.package and find_spec(chosen.package) is None:
+                continue
+            found = maps_of(chosen, network, images, node=None)
+            assert found.shape == images.shape
+            assert found.isfinite().all()
+            assert found.any(), method

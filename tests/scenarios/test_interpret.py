@@ -541,3 +541,27 @@ def test_options_that_need_another_are_refused(trained, invoke):
         code, _, err = invoke("interpret", trained, "test", "one", "gradients", *words)
         assert code == 2
         assert missing in err
+
+
+def test_a_maps_of_release_1_is_interpreted(published_maps, plain_network, prepared_once, tmp_path):
+    from clinicadl import import_maps
+
+    import_maps(published_maps, tmp_path / "new")
+    interpret(asked(prepared_once, save_individual=True), tmp_path / "new", "test", "one")
+    network = plain_network()
+    for key, image in plain_inputs(prepared_once):
+        found = read(home(tmp_path / "new", "one") / f"{key}_image-0_map.pt")
+        assert_near(found, gradient(network, image[None])[0])
+
+
+def test_each_channel_has_a_nifti_of_its_own(prepared_once, config_of, tmp_path):
+    maps = tmp_path / "maps"
+    two = config_of(prepared_once, data={"channels": ["tiny"]}, optimization={"epochs": 1})
+    train(two, maps)
+    interpret(asked(prepared_once, save_nifti=True), maps, "test", "one")
+    mean = read(home(maps, "one") / "mean_image-0_map.pt")
+    assert mean.shape == (2, *GRID)
+    for channel, expected in enumerate(mean.numpy()):
+        volume = images.read(home(maps, "one") / f"mean_image-0_channel-{channel}_map.nii.gz")
+        np.testing.assert_array_equal(volume.voxels, expected)
+        np.testing.assert_array_equal(volume.affine, AFFINE)

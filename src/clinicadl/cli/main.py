@@ -60,8 +60,8 @@ root.params += [
     click.Option(["--debug"], is_flag=True, help="Show where in the code an error came from."),
     click.Option(
         [PLUGIN], metavar="FILE", multiple=True, expose_value=False,
-        help="Run this file of yours, which adds networks, tasks, modes or metrics; may stand "
-        "anywhere on the command line.",
+        help="Run this file of yours, which adds networks, tasks, modes, metrics or methods of "
+        "interpret; may stand anywhere on the command line.",
     ),
     click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
