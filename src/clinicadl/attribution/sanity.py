@@ -19,6 +19,8 @@ MOST_ALIKE = 0.5
 """Rank correlation with the map of random weights beyond which a map says little of weights."""
 SHARES = tuple(step / 10 for step in range(11))
 """Shares of the voxels that the deletion curve takes away."""
+N_MOVES = 5
+"""Places that a map is moved to, to know what a map of its kind changes by chance."""
 
 
 class Check(NamedTuple):
@@ -31,7 +33,7 @@ class Check(NamedTuple):
     value: float
     """Rank correlation with the true map; or the mean change of the output."""
     by_chance: float
-    """The change of the output when voxels are taken away by chance; not a number for weights."""
+    """The change of the output with the map moved to places by chance; no number for weights."""
 
 
 def checks(
@@ -46,8 +48,8 @@ def checks(
     """Yield what the sanity tests of a method on some samples say.
 
     Weights are made random from the output on, one module after another [1]_: a map of the same
-    ranks says nothing of what was learnt. Then the voxels that matter most are made 0: the output
-    should change more than when as many are taken by chance [2]_.
+    ranks says nothing of what was learnt. Then the voxels that matter most get the mean of the
+    image: the output should change more than when the map is moved elsewhere first [2]_.
 
     Parameters
     ----------
@@ -89,8 +91,8 @@ def problems(found: Sequence[Check]) -> list[str]:
     curve = [one for one in found if one.test == "deletion"]
     if sum(one.value for one in curve) <= sum(one.by_chance for one in curve):
         said.append(
-            "The output does not depend on what the maps show: it changes as little as when voxels "
-            "are taken away by chance"
+            "The output does not depend on what the maps show: without it the output changes no "
+            "more than without what maps of the same form show elsewhere"
         )
     return said
 
@@ -123,24 +125,41 @@ def _cascade(
 def _deletion(
     scored: Scored, images: Tensor, rows: Sequence[int], true: Tensor, *, seed: int
 ) -> Iterator[Check]:
-    n_voxels = true[0].numel()
-    by_map = torch.argsort(true.flatten(1), dim=1, descending=True, stable=True)
-    chance = [draws.generator(seed, "attribution/deletion", sample=row) for row in rows]
-    by_chance = torch.from_numpy(np.stack([one.permutation(n_voxels) for one in chance]))
+    elsewhere = [_order(_moved(true, rows, time, seed=seed)) for time in range(N_MOVES)]
+    order = _order(true)
     for share in SHARES:
-        n_gone = round(share * n_voxels)
-        changes = [_change(scored, images, order[:, :n_gone]) for order in (by_map, by_chance)]
-        yield Check("deletion", f"{share:g}", *changes)
+        n_gone = round(share * order.shape[1])
+        by_map = _change(scored, images, order[:, :n_gone])
+        by_chance = [_change(scored, images, one[:, :n_gone]) for one in elsewhere]
+        yield Check("deletion", f"{share:g}", by_map, sum(by_chance) / N_MOVES)
+
+
+def _order(important: Tensor) -> Tensor:
+    """Return the voxels of each image, those that matter most first."""
+    return torch.argsort(important.flatten(1), dim=1, descending=True, stable=True)
+
+
+def _moved(important: Tensor, rows: Sequence[int], time: int, *, seed: int) -> Tensor:
+    """Return maps moved to a place by chance; what leaves the image comes in on its other side.
+
+    They stay as coherent as they were: single voxels here and there would change any output.
+    """
+    moved = []
+    for map_, row in zip(important, rows, strict=True):
+        draw = draws.generator(seed, "attribution/deletion", time, row)
+        shifts = [int(draw.integers(1, max(size, 2))) for size in map_.shape]
+        moved.append(torch.roll(map_, shifts, tuple(range(map_.ndim))))
+    return torch.stack(moved)
 
 
 def _change(scored: Scored, images: Tensor, gone: Tensor) -> float:
-    """Return the mean magnitude of the change of the output when some voxels are 0."""
+    """Return the mean magnitude of the change of the output when some voxels get the mean."""
     space = images.contiguous().flatten(2)
     kept = torch.ones(len(images), 1, space.shape[2], device=images.device)
     kept.scatter_(2, gone[:, None].to(images.device), 0)
     with torch.no_grad():
-        after = scored((space * kept).reshape(images.shape))
-        return float((after - scored(images)).abs().mean())
+        changed = torch.where(kept > 0, space, space.mean(2, keepdim=True))
+        return float((scored(changed.reshape(images.shape)) - scored(images)).abs().mean())
 
 
 def _importance(maps: Tensor) -> Tensor:
