@@ -121,13 +121,23 @@ def test_help_imports_nothing_heavy(command):
 def test_every_late_link_of_a_setting_leads_somewhere():
     from importlib import import_module
 
-    from clinicadl.config import mode, network, preprocessing, task, tracking, transforms
+    from clinicadl.config import (
+        attributions,
+        mode,
+        network,
+        preprocessing,
+        task,
+        tracking,
+        transforms,
+    )
 
     tables = (
         network.NETWORKS, task.TASKS, preprocessing.PREPROCESSINGS, mode.MODES,
         transforms.NORMALIZATIONS, transforms.AUGMENTATIONS, tracking.TRACKERS,
+        attributions.ATTRIBUTIONS,
     )  # fmt: skip
     linked = [row.builds for rows in tables for row in rows.values() if hasattr(row, "builds")]
+    linked += [row.needs for row in attributions.ATTRIBUTIONS.values() if row.needs is not None]
     linked += [row.starts for row in network.NETWORKS.values() if row.starts is not None]
     assert linked
     for link in linked:

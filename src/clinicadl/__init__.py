@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clinicadl.attribution.interpret import interpret as interpret
     from clinicadl.config.audit import CheckConfig as CheckConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
     from clinicadl.config.generate import TrivialConfig as TrivialConfig
+    from clinicadl.config.interpret import InterpretConfig as InterpretConfig
     from clinicadl.config.labels import LabelsConfig as LabelsConfig
     from clinicadl.config.labels import MetadataConfig as MetadataConfig
     from clinicadl.config.labels import RestrictConfig as RestrictConfig
@@ -61,6 +63,7 @@ _HOMES = {
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
     "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
+    "InterpretConfig": "clinicadl.config.interpret:InterpretConfig",
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
     "LabelsConfig": "clinicadl.config.labels:LabelsConfig",
     "MetadataConfig": "clinicadl.config.labels:MetadataConfig",
@@ -85,6 +88,7 @@ _HOMES = {
     "get_metadata": "clinicadl.tables.metadata:get_metadata",
     "get_progression": "clinicadl.tables.progression:get_progression",
     "import_maps": "clinicadl.engine.imports:import_maps",
+    "interpret": "clinicadl.attribution.interpret:interpret",
     "kfold": "clinicadl.tables.folds:kfold",
     "list_models": "clinicadl.networks.listing:list_models",
     "predict": "clinicadl.engine.predict:predict",

@@ -165,7 +165,7 @@ def test_a_maps_that_cannot_be_written_is_refused_before_anything_is_computed(
         return not (Path(path) == where and mode & os.W_OK) and access(path, mode, **options)
 
     monkeypatch.setattr(os, "access", denied)
-    monkeypatch.setattr("clinicadl.engine.predict.stored_of", None)
+    monkeypatch.setattr("clinicadl.engine.groups.stored_of", None)
     with pytest.raises(OutputError, match="copy the MAPS and go on with the copy") as refusal:
         predict(looking(prepared_once), trained, "new")
     assert refusal.value.where == trained

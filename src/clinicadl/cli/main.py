@@ -28,6 +28,9 @@ COMMANDS = {
     ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
+    "interpret": Row(
+        "clinicadl.cli.interpret:command", "Show what the outputs of trained models rest on."
+    ),
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
     "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
@@ -58,8 +61,8 @@ root.params += [
     click.Option(["--debug"], is_flag=True, help="Show where in the code an error came from."),
     click.Option(
         [PLUGIN], metavar="FILE", multiple=True, expose_value=False,
-        help="Run this file of yours, which adds networks, tasks, modes or metrics; may stand "
-        "anywhere on the command line.",
+        help="Run this file of yours, which adds networks, tasks, modes, metrics or methods of "
+        "interpret; may stand anywhere on the command line.",
     ),
     click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,

@@ -28,13 +28,15 @@ def command(input_maps_directory: Path, data_group: str, dry_run: bool, **flags:
     from clinicadl.layouts.maps import names
 
     planned = ready(settings(PredictConfig, given(flags)), input_maps_directory, data_group)
-    folders = [names.results(input_maps_directory, *model, data_group) for model in planned.models]
+    folders = [
+        names.results(input_maps_directory, *model, data_group) for model in planned.look.models
+    ]
     if dry_run:
-        click.echo(f"{len(planned.group.table)} sessions, seen by none of the models")
+        click.echo(f"{len(planned.look.group.table)} sessions, seen by none of the models")
         for folder in folders:
             click.echo(f"would write: {folder}")
         return
-    for _ in progress(run(planned), total=len(planned.models), what=f"predict {data_group}"):
+    for _ in progress(run(planned), total=len(planned.look.models), what=f"predict {data_group}"):
         pass
     for folder in folders:
         click.echo(f"results: {folder}")

@@ -21,6 +21,7 @@ GROUP_OF = {
     "REGRESSION_METRICS": "clinicadl.metrics.regression",
     "RECONSTRUCTION_METRICS": "clinicadl.metrics.reconstruction",
     "TRACKERS": "clinicadl.trackers",
+    "ATTRIBUTIONS": "clinicadl.attributions",
 }
 """Name of a table in the file -> entry points under which packages declare the same."""
 

@@ -210,11 +210,31 @@ def check_keep(task: Task, keep: Keep, stored: Stored, table: pd.DataFrame) -> N
             "Only a reconstruction gives back images", where="--save_tensor, --save_nifti",
             fix="Leave them out",
         )  # fmt: skip
+    if keep.nifti or keep.first_nifti:
+        check_places(stored, table, "--save_nifti" if keep.nifti else "--visualization")
+
+
+def check_places(stored: Stored, table: pd.DataFrame, where: str) -> None:
+    """Refuse images of which no NIfTI can be written.
+
+    Parameters
+    ----------
+    stored
+        The prepared images.
+    table
+        Their sessions.
+    where
+        The option that asks for NIfTI.
+
+    Raises
+    ------
+    InvalidDataError
+        Nobody knows where an image lies.
+    """
     lost = [key for key in sessions.sessions_of(table) if stored.origins[key].affine is None]
-    if (keep.nifti or keep.first_nifti) and lost:
+    if lost:
         raise InvalidDataError(
-            "Nobody knows where these images lie: their tensors have no image",
-            where="--save_nifti" if keep.nifti else "--visualization",
+            "Nobody knows where these images lie: their tensors have no image", where=where,
             found=listed(" | ".join(key) for key in lost),
             fix="Leave it out, or put the images back into the CAPS",
         )  # fmt: skip

@@ -11,9 +11,10 @@ import pandas as pd
 import torch
 
 from clinicadl.config import places
-from clinicadl.engine import predict, repeat, train
+from clinicadl.engine import repeat, train
 from clinicadl.engine.devices import threads
 from clinicadl.engine.events import Observer
+from clinicadl.engine.groups import seen_of, stored_of
 from clinicadl.engine.plan import plan
 from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.guard import check
@@ -195,9 +196,11 @@ def _results(maps: Path, number: int, record: Record) -> Iterator[Path]:
     """Yield the folders of results that are there, or must be there."""
     ours = () if record.imported is not None else tuple(record.config.task.selection_metrics)
     for metric in sorted({*names.selection_metrics(maps, number), *ours}):
-        there = {path for path in names.best(maps, number, metric).glob("*") if path.is_dir()}
+        looked = [path for path in names.best(maps, number, metric).glob("*") if path.is_dir()]
+        there = {path for path in looked if folder.has_results(maps, number, metric, path.name)}
         own = {names.results(maps, number, metric, name) for name in names.OWN_GROUPS if ours}
-        yield from sorted(there | own)
+        interpreted = {one for path in looked for one in names.interpretations(path)}
+        yield from sorted(there | own | interpreted)
 
 
 def _weights(opened: Maps, trained: Sequence[int]) -> Iterator[Step]:
@@ -274,17 +277,19 @@ def _guard_of_group(maps: Path, name: str, trained: Sequence[int]) -> Iterator[S
     verdict = check.evaluation(
         name,
         sessions.sessions_of(group.table),
-        seen=predict.seen_of(folder.read_seen(maps)),
+        seen=seen_of(folder.read_seen(maps)),
         hashes=folder.image_hashes(group),
     )
     refusals = [one for one in verdict.findings if one.severity == "refuse"]
     different = []
     for number in trained:
         for metric in names.selection_metrics(maps, number):
-            home = names.results(maps, number, metric, name)
-            if refusals and home.is_dir() and not _accepted(home):
-                sentences = "; ".join(one.sentence for one in refusals)
-                different.append(f"{home} is leaking, which nobody accepted: {sentences}")
+            results = names.results(maps, number, metric, name)
+            done = [results] if folder.has_results(maps, number, metric, name) else []
+            for home in (*done, *names.interpretations(results)):
+                if refusals and not _accepted(home):
+                    sentences = "; ".join(one.sentence for one in refusals)
+                    different.append(f"{home} is leaking, which nobody accepted: {sentences}")
     looks = ledger.read(maps)
     own = looks[looks["group"] == name]
     if len(own) and own["table_sha256"].iloc[-1] != files.sha256(
@@ -313,7 +318,7 @@ def _images(opened: Maps, name: str) -> Iterator[Step]:
         yield Step(UNCHECKED, f"the images of {name}: their hashes were not recorded")
         return
     try:
-        origins = predict.stored_of(opened, group).origins
+        origins = stored_of(opened, group).origins
     except MissingInputError as error:
         yield Step(UNCHECKED, f"the images of {name}: {error}")
         return

@@ -228,8 +228,15 @@ def shared(maps: Path) -> Iterator[None]:
         yield
 
 
-def check_group_name(name: str) -> None:
+def check_group_name(name: str, *, what: str = "a data group") -> None:
     """Refuse a name that cannot be a folder.
+
+    Parameters
+    ----------
+    name
+        The name.
+    what
+        What it shall name, for the message.
 
     Raises
     ------
@@ -239,7 +246,7 @@ def check_group_name(name: str) -> None:
     allowed = name.replace("_", "").replace("-", "").replace(".", "").replace("+", "")
     if not allowed.isalnum() or name.startswith("."):
         raise UsageError(
-            "This cannot name a data group", found=name,
+            f"This cannot name {what}", found=name,
             fix="Use letters, digits, '-' and '_'",
         )  # fmt: skip
 
@@ -368,10 +375,54 @@ def new_results(maps: Path, split: int, metric: str, name: str) -> Iterator[Path
     """Give a folder to fill with what a model says of a data group, and `write_results` into.
 
     When the block succeeds, it replaces former results at once; when it fails, nothing is left.
+    Interpretations of the group stay.
     """
-    with whole_folder(names.results(maps, split, metric, name), overwrite=True) as folder:
+    results = names.results(maps, split, metric, name)
+    with whole_folder(results, overwrite=True) as folder:
         yield folder
         hashes.seal(folder)
+        for kept in names.interpretations(results):
+            shutil.copytree(kept, folder / kept.name)
+
+
+@contextmanager
+def new_interpretation(results: Path, name: str) -> Iterator[Path]:
+    """Give a folder to fill with the maps of a model, in its folder of results.
+
+    When the block succeeds, it replaces a former one at once; when it fails, nothing is left.
+    """
+    with whole_folder(names.interpretation(results, name), overwrite=True) as folder:
+        yield folder
+        hashes.seal(folder)
+
+
+def write_interpretation(
+    folder: Path,
+    method: Mapping[str, Any],
+    guard: Mapping[str, Any],
+    description: str,
+    tables: Mapping[str, pd.DataFrame],
+) -> None:
+    """Write what an interpretation says of itself into the folder that was given for it.
+
+    Parameters
+    ----------
+    folder
+        What `new_interpretation` gave.
+    method
+        How the maps were made.
+    guard
+        What the guard found.
+    description
+        Of the data group.
+    tables
+        What the maps were judged by, see `names.judged`.
+    """
+    for what, table in tables.items():
+        _write_table(names.judged(folder, what), table)
+    write_json(names.method(folder), method)
+    write_json(names.guard(folder), guard)
+    write_text(names.description(folder), description)
 
 
 def write_results(folder: Path, name: str, results: Results) -> None:
@@ -406,8 +457,12 @@ def read_predictions(maps: Path, split: int, metric: str, name: str, level: str)
 
 
 def has_results(maps: Path, split: int, metric: str, name: str) -> bool:
-    """Return whether a model's results on a data group are there; they are whole if they are."""
-    return names.results(maps, split, metric, name).is_dir()
+    """Return whether a model's results on a data group are there; they are whole if they are.
+
+    A folder that holds interpretations alone has none.
+    """
+    folder = names.results(maps, split, metric, name)
+    return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
 
 
 def is_unfinished(maps: Path, split: int) -> bool:

@@ -36,9 +36,11 @@ def seal_split(maps: Path, number: int) -> None:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder whose hashes it records."""
+    """Yield the files below a folder whose hashes it records; interpretations have their own."""
+    others = names.interpretations(folder)
     for path in folder.rglob("*"):
-        if path.is_file() and path != names.hashes(folder):
+        is_ours = path != names.hashes(folder) and not any(one in path.parents for one in others)
+        if is_ours and path.is_file():
             yield path
 
 

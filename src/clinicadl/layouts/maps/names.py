@@ -9,6 +9,7 @@ TRAIN, VALIDATION = "train", "validation"
 OWN_GROUPS = (TRAIN, VALIDATION)
 """The data groups that every split has: what it was fitted on, and what chose its best models."""
 
+_INTERPRETATION = "interpret-"
 _NETWORK = re.compile(r"network-(\d+)_model\.safetensors")
 
 
@@ -225,6 +226,41 @@ def kept_image(folder: Path, image: str, kind: str) -> Path:
 def kept_images(folder: Path) -> Path:
     """Return the folder of the NIfTI in a folder of results."""
     return folder / "nifti_images"
+
+
+def interpretation(folder: Path, name: str) -> Path:
+    """Return the folder of an interpretation, in a folder of results."""
+    return folder / f"{_INTERPRETATION}{name}"
+
+
+def interpretations(folder: Path) -> list[Path]:
+    """Return the folders of the interpretations that are in a folder of results."""
+    return sorted(path for path in folder.glob(f"{_INTERPRETATION}*") if path.is_dir())
+
+
+def attribution(folder: Path, what: str, suffix: str) -> Path:
+    """Return a map in the folder of an interpretation.
+
+    Parameters
+    ----------
+    folder
+        The folder of the interpretation.
+    what
+        Whose map: ``mean_patch-3``, ``sub-1_ses-M000_image``.
+    suffix
+        ``.pt``, or that of NIfTI.
+    """
+    return folder / f"{what}_map{suffix}"
+
+
+def method(folder: Path) -> Path:
+    """Return what says how the maps of an interpretation were made."""
+    return folder / "method.json"
+
+
+def judged(folder: Path, what: str) -> Path:
+    """Return a table of an interpretation: ``scores``, ``sanity`` or ``regions``."""
+    return folder / f"{what}.tsv"
 
 
 def hashes(folder: Path) -> Path:
