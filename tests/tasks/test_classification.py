@@ -17,7 +17,7 @@ from clinicadl.config.task import Classification
 from clinicadl.errors import InvalidDataError
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.classification import classification, codes_of, label_text
-from clinicadl.tasks.intervals import N_RESAMPLES, resamples
+from clinicadl.statistics.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.metrics import CLASSIFICATION
 
 TWO = {"AD": 0, "CN": 1}

@@ -12,7 +12,7 @@ from clinicadl.config.task import Reconstruction
 from clinicadl.errors import UsageError
 from clinicadl.networks.variational import Variational
 from clinicadl.tasks.base import Task
-from clinicadl.tasks.intervals import N_RESAMPLES, resamples
+from clinicadl.statistics.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.losses import DISTANCES, EVIDENCE
 from clinicadl.tasks.metrics import RECONSTRUCTION
 from clinicadl.tasks.reconstruction import given_back, resolved

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clinicadl.tasks import intervals
-from clinicadl.tasks.intervals import bootstrap, resamples
+from clinicadl.statistics import intervals
+from clinicadl.statistics.intervals import bootstrap, resamples
 
 
 def totals(sums: np.ndarray) -> dict[str, np.ndarray]:
