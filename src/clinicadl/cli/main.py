@@ -28,6 +28,7 @@ COMMANDS = {
     ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
+    "compare": Row("clinicadl.cli.compare:command", "Say whether trained models differ."),
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
 }

@@ -445,6 +445,6 @@ def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:
 def _marked(level: Level, reason: str) -> Level:
     predictions, metrics = level
     return Level(
-        predictions.assign(accepted_leakage=reason),
-        None if metrics is None else metrics.assign(accepted_leakage=reason),
+        predictions.assign(**{names.ACCEPTED: reason}),
+        None if metrics is None else metrics.assign(**{names.ACCEPTED: reason}),
     )

@@ -15,8 +15,12 @@ LEVEL = 0.95
 
 _DRAWS_AT_ONCE = 2_000_000
 
-Statistics = Callable[[NDArray[Any]], dict[str, NDArray[np.float64]]]
+Values = dict[str, NDArray[np.float64]]
+"""Name of a metric -> its values."""
+Statistics = Callable[[NDArray[Any]], Values]
 """Sums over participants, shape (resamples, ...) -> values of each metric, shape (resamples,)."""
+OfDraws = Callable[[NDArray[np.float64]], Values]
+"""How often each participant is drawn, shape (resamples, participants) -> the same values."""
 
 
 class Interval(NamedTuple):
@@ -25,6 +29,14 @@ class Interval(NamedTuple):
     low: float
     high: float
     standard_error: float
+
+
+class Resampled(NamedTuple):
+    """The metrics of a set of participants, and of resamples of them."""
+
+    values: dict[str, float]
+    of_resamples: Values
+    """Of each metric shape (resamples,)."""
 
 
 def resamples(seed: int, n_participants: int, n_resamples: int) -> Iterator[NDArray[np.float64]]:
@@ -84,16 +96,57 @@ def bootstrap(
     ----------
     .. [1] B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.
     """
-    n_participants = len(counts)
-    flat = counts.reshape(n_participants, -1).astype(np.float64)
-    sums = np.concatenate([times @ flat for times in resamples(seed, n_participants, n_resamples)])
-    values = statistics(sums.reshape(-1, *counts.shape[1:]))
+    found = resampled(of_sums(counts, statistics), len(counts), seed=seed, n_resamples=n_resamples)
+    return {name: percentiles(values) for name, values in found.of_resamples.items()}
+
+
+def percentiles(values: NDArray[np.float64]) -> Interval:
+    """Return the interval between percentiles of the values of resamples, shape (resamples,)."""
     tail = (1 - LEVEL) / 2
-    return {
-        name: Interval(
-            low=float(np.quantile(value, tail)),
-            high=float(np.quantile(value, 1 - tail)),
-            standard_error=float(np.std(value, ddof=1)),
-        )
-        for name, value in values.items()
-    }
+    return Interval(
+        low=float(np.quantile(values, tail)),
+        high=float(np.quantile(values, 1 - tail)),
+        standard_error=float(np.std(values, ddof=1)),
+    )
+
+
+def of_sums(counts: NDArray[Any], statistics: Statistics) -> OfDraws:
+    """Return the metrics of sums over participants, as a function of how often each is drawn.
+
+    Parameters
+    ----------
+    counts
+        What each participant adds, shape (participants, ...).
+    statistics
+        The metrics of such sums.
+    """
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+
+    def values(times: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return statistics((times @ flat).reshape(-1, *counts.shape[1:]))
+
+    return values
+
+
+def resampled(
+    values: OfDraws, n_participants: int, *, seed: int, n_resamples: int = N_RESAMPLES
+) -> Resampled:
+    """Return the metrics of a set, and those of each resample of its participants.
+
+    Parameters
+    ----------
+    values
+        The metrics, of how often each participant is drawn.
+    n_participants
+        Number of participants.
+    seed
+        Seed of the resamples.
+    n_resamples
+        Number of resamples.
+    """
+    blocks = [values(times) for times in resamples(seed, n_participants, n_resamples)]
+    whole = values(np.ones((1, n_participants)))
+    return Resampled(
+        {name: float(value[0]) for name, value in whole.items()},
+        {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]},
+    )
