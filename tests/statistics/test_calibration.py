@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
-from clinicadl.statistics.calibration import addends, bins, brier, of_sums
+from clinicadl.statistics.calibration import addends, bins, brier, of_sums, reliability
 
 
 def probabilities(seed, n, n_classes):
@@ -52,3 +53,14 @@ def test_numbers_by_hand():
     found = of_sums(addends(said, nodes).sum(0))
     assert found["ECE"] == pytest.approx((2 * 0.1 + 2 * 0.1) / 4)
     assert found["Brier"] == pytest.approx((0.16 + 0.36 + 0.01 + 0.01) / 4)
+
+
+def test_the_reliability_curve_has_what_the_calibration_error_is_made_of():
+    said, nodes = probabilities(3, 200, 3), np.random.default_rng(4).integers(3, size=200)
+    curve = reliability(said, nodes)
+    assert curve["n"].tolist() == [20] * 10
+    gap = (curve["n"] * (curve["confidence"] - curve["share_right"]).abs()).sum() / 200
+    assert of_sums(addends(said, nodes).sum(0))["ECE"] == pytest.approx(gap)
+    first = curve.iloc[0]
+    theirs = binomtest(round(first["share_right"] * 20), 20).proportion_ci()
+    assert (first["low"], first["high"]) == pytest.approx((theirs.low, theirs.high))

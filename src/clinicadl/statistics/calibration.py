@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from clinicadl.statistics.intervals import proportion
 
 N_BINS = 10
 
@@ -87,3 +90,32 @@ def of_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """
     n = sums[..., 0]
     return {BRIER: sums[..., 1] / n, ECE: abs(sums[..., 2:]).sum(-1) / n}
+
+
+def reliability(
+    probabilities: NDArray[np.float64], nodes: NDArray[np.int64], n_bins: int = N_BINS
+) -> pd.DataFrame:
+    """Return the curve of how often predictions are right, by how sure they are.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (n, classes).
+    nodes
+        True class of each sample, shape (n,).
+    n_bins
+        Number of bins of equal mass.
+
+    Returns
+    -------
+    One row a bin: ``n``, mean ``confidence``, ``share_right``, and its exact 95 % interval ``low``
+    and ``high``, which takes the samples for independent.
+    """
+    confidences, is_right = probabilities.max(1), probabilities.argmax(1) == nodes
+    which = bins(confidences, n_bins)
+    rows = []
+    for one in np.unique(which):
+        n, n_right = int((which == one).sum()), int(is_right[which == one].sum())
+        low, high = proportion(n_right, n)
+        rows.append((n, confidences[which == one].mean(), n_right / n, low, high))
+    return pd.DataFrame(rows, columns=["n", "confidence", "share_right", "low", "high"])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from clinicadl import draws
 
@@ -108,6 +109,77 @@ def percentiles(values: NDArray[np.float64]) -> Interval:
         high=float(np.quantile(values, 1 - tail)),
         standard_error=float(np.std(values, ddof=1)),
     )
+
+
+def bca(
+    value: float, of_resamples: NDArray[np.float64], of_jackknife: NDArray[np.float64]
+) -> Interval:
+    """Return the bias-corrected and accelerated interval [1]_ at the level of 95 %.
+
+    It moves the percentiles by how far the resamples lie to one side of the value, and by how much
+    the spread changes with it. Where all resamples lie on one side it is that of `percentiles`.
+
+    Parameters
+    ----------
+    value
+        Of the whole set.
+    of_resamples
+        Shape (resamples,).
+    of_jackknife
+        With one participant left out at a time, shape (participants,).
+
+    References
+    ----------
+    .. [1] B. Efron, Better bootstrap confidence intervals, Journal of the American Statistical
+       Association 82, 1987.
+    """
+    share = (of_resamples < value).mean() + (of_resamples == value).mean() / 2
+    plain = percentiles(of_resamples)
+    if not 0 < share < 1:
+        return plain
+    bias = stats.norm.ppf(share)
+    distances = of_jackknife.mean() - of_jackknife
+    squares = (distances**2).sum()
+    skew = (distances**3).sum() / (6 * squares**1.5) if squares > 0 else 0.0
+    shifted = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(of_resamples, stats.norm.cdf(bias + shifted / (1 - skew * shifted)))
+    return Interval(float(low), float(high), plain.standard_error)
+
+
+def proportion(n_right: int, n: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share of independent samples [1]_.
+
+    It covers the truth at least as often as it says. Samples of one participant are not
+    independent.
+
+    Parameters
+    ----------
+    n_right
+        How many have the property.
+    n
+        Of how many; at least one.
+
+    References
+    ----------
+    .. [1] C. J. Clopper, E. S. Pearson, The use of confidence or fiducial limits illustrated in the
+       case of the binomial, Biometrika 26, 1934.
+    """
+    tail, wrong = (1 - LEVEL) / 2, n - n_right
+    low = stats.beta.ppf(tail, n_right, wrong + 1) if n_right else 0.0
+    high = stats.beta.ppf(1 - tail, n_right + 1, wrong) if wrong else 1.0
+    return float(low), float(high)
+
+
+def jackknife(values: OfDraws, n_participants: int) -> Values:
+    """Return each metric with one participant left out at a time, shape (participants,)."""
+    at_once = max(1, _DRAWS_AT_ONCE // n_participants)
+    blocks = [
+        values(1.0 - (np.arange(n_participants) == left_out[:, np.newaxis]))
+        for left_out in np.split(
+            np.arange(n_participants), np.arange(at_once, n_participants, at_once)
+        )
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def of_sums(counts: NDArray[Any], statistics: Statistics) -> OfDraws:
