@@ -54,6 +54,13 @@ def one(trained):
 
 
 @pytest.fixture
+def known(one):
+    """A model whose train is in the same table of covariates as the data group."""
+    write(one, predictions(9), "train")
+    return one
+
+
+@pytest.fixture
 def other(trained_once, tmp_path):
     maps = shutil.copytree(trained_once, tmp_path / "other")
     write(maps, predictions(2))
@@ -118,6 +125,21 @@ def test_values_and_intervals_are_those_of_the_metrics_table(one, other):
     for metric in ("BA", "accuracy", "F1_score", "MCC", "LR_minus"):
         cells = found.loc[metric, ["first_value", "first_low", "first_high"]]
         np.testing.assert_allclose(cells.to_list(), table[metric][:3].to_list(), rtol=1e-12)
+
+
+def test_bca_intervals_are_those_of_scipy(one, other):
+    found = rows(compare(config(one, other, interval="bca")), "paired bootstrap").loc["Brier"]
+    gaps = [(table["proba0"] - (NODES == 0)) ** 2 for table in (predictions(1), predictions(2))]
+    for column, values in (("first", gaps[0]), ("difference", gaps[0] - gaps[1])):
+        theirs = stats.bootstrap(
+            (values,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
+        ).confidence_interval
+        # The noise of 3000 resamples.
+        limits = found[[f"{column}_low", f"{column}_high"]].to_list()
+        np.testing.assert_allclose(limits, [theirs.low, theirs.high], atol=0.015)
+    plain = rows(compare(config(one, other)), "paired bootstrap").loc["Brier"]
+    assert plain["p"] == found["p"]
+    assert plain["first_high"] != found["first_high"]
 
 
 def test_p_values_are_corrected_for_the_number_of_metrics(one, other):
@@ -226,6 +248,73 @@ def test_covariates_that_cannot_be_used_are_refused(one, tmp_path, header, more,
     path.write_text(f"participant_id\tsession_id\t{header}\nsub-X\tses-M000\t5\n")
     with pytest.raises(kind, match=named):
         compare(config(one, covariates_tsv=path, **more))
+
+
+def people_of(path, **columns):
+    people = predictions(1)["participant_id"]
+    pd.DataFrame({"participant_id": people, "session_id": "ses-M000", **columns}).to_csv(
+        path, sep="\t", index=False
+    )
+    return path
+
+
+def of_subgroups(found):
+    table = found.table[found.table["test"] == "bootstrap of subgroups"]
+    return table.set_index(["first", "second", "metric"])
+
+
+def test_each_subgroup_is_compared_with_the_others(known, tmp_path):
+    sex, site = ["F", "F", "M", "M"] * 5, ["a"] * 6 + ["b"] * 6 + ["c"] * 8
+    path = people_of(tmp_path / "people.tsv", sex=sex, site=site, age=np.arange(20) + 60)
+    found = compare(config(known, covariates_tsv=path, subgroups=["sex", "site"]))
+    table, said = of_subgroups(found), predictions(1)
+    assert list(dict.fromkeys(table.reset_index()["first"])) == [
+        "maps, sex F", "maps, site a", "maps, site b", "maps, site c"
+    ]  # fmt: skip
+    for first, second, is_in in (
+        ("maps, sex F", "sex M", np.array(sex) == "F"),
+        ("maps, site b", "not site b", np.array(site) == "b"),
+    ):
+        row = table.loc[(first, second, "Brier")]
+        errors = (said["proba0"] - (NODES == 0)) ** 2
+        assert row["first_value"] == pytest.approx(errors[is_in].mean())
+        assert row["second_value"] == pytest.approx(errors[~is_in].mean())
+        each = []
+        for times in next(resamples(0, 20, 3000)):
+            inside, outside = times * is_in, times * ~is_in
+            if inside.any() and outside.any():
+                each.append(inside @ errors / inside.sum() - outside @ errors / outside.sum())
+        expected = np.percentile(each, [2.5, 97.5])
+        np.testing.assert_allclose(
+            row[["difference_low", "difference_high"]].to_list(), expected, rtol=1e-9
+        )
+    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_list()))
+
+
+def test_ages_are_cut_into_three_bands_and_codes_are_names(known, tmp_path):
+    age = np.concatenate([np.arange(60, 78), [np.nan, np.nan]])
+    path = people_of(tmp_path / "people.tsv", age=age, sex=[1, 1, 2, 2] * 5)
+    found = compare(config(known, covariates_tsv=path, subgroups=["age", "sex"], interval="bca"))
+    assert list(dict.fromkeys(of_subgroups(found).reset_index()["first"])) == [
+        "maps, age below 65.67", "maps, age 65.67 to 71.33", "maps, age from 71.33", "maps, sex 1"
+    ]  # fmt: skip
+    assert "2 images have no age and are in no subgroup by it" in found.remarks
+
+
+def test_subgroups_that_are_too_small_or_lack_a_class_are_left_out(known, tmp_path):
+    scanner = np.where(NODES == 0, "x", "y")
+    site = ["a"] * 4 + ["b"] * 16
+    path = people_of(tmp_path / "people.tsv", scanner=scanner, site=site, nothing="n/a")
+    found = compare(
+        config(known, covariates_tsv=path, subgroups=["scanner", "site", "nothing"])
+    )  # fmt: skip
+    assert of_subgroups(found).empty
+    assert "The subgroup scanner x is left out: scanner x lacks a class" in found.remarks
+    assert (
+        "The subgroup site a is left out: site a has 4 participants, and 5 are needed"
+        in found.remarks
+    )
+    assert "20 images have no nothing and are in no subgroup by it" in found.remarks
 
 
 def test_other_participants_are_refused_by_name(one, other):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import field_validator, model_validator
 
@@ -26,6 +27,12 @@ class CompareConfig(Section):
     confounds: tuple[str, ...] = setting(
         (), "Columns of that table (default: those of age, sex and site that it has)"
     )
+    subgroups: tuple[str, ...] = setting(
+        (), "Columns of that table (sex, age, site, scanner) by which each model is judged apart"
+    )
+    interval: Literal["percentile", "bca"] = setting(
+        "percentile", "Limits of the bootstrap: percentiles, or bias-corrected and accelerated"
+    )
     output: Path | None = setting(None, "TSV to write the comparison to")
     overwrite: bool = setting(False, "Replace the TSV of before", short="o")
 
@@ -44,7 +51,8 @@ class CompareConfig(Section):
         return group
 
     @model_validator(mode="after")
-    def _confounds_have_a_table(self) -> CompareConfig:
-        if self.confounds and self.covariates_tsv is None:
-            raise ValueError("confounds are columns of a table: name it with covariates_tsv")
+    def _columns_have_a_table(self) -> CompareConfig:
+        for name in ("confounds", "subgroups"):
+            if getattr(self, name) and self.covariates_tsv is None:
+                raise ValueError(f"{name} are columns of a table: name it with covariates_tsv")
         return self

@@ -34,10 +34,17 @@ def baselines(planned: Planned, said: Said) -> Iterator[Said]:
     elif isinstance(planned.task, Regression):
         pairs = columns_of(planned.task.labels)
         yield _guessed(MEAN, said, {p: float(said.train[t].mean()) for t, p in pairs})
-    if planned.covariates is None or not isinstance(planned.task, Classification | Regression):
+    covariates = planned.covariates
+    if covariates is None or not covariates.columns:
         return
-    name = " + ".join(planned.covariates.columns)
-    known, asked = (planned.covariates.of(table) for table in (said.train, said.table))
+    if not isinstance(planned.task, Classification | Regression):
+        return
+    name = " + ".join(covariates.columns)
+    known, asked = (
+        {column: cells for column, cells in covariates.of(table).items()
+         if column in covariates.columns}
+        for table in (said.train, said.table)
+    )  # fmt: skip
     yield _of_covariates(planned, said, name, known, asked)
 
 

@@ -19,14 +19,16 @@ from clinicadl.layouts.ids import PARTICIPANT
 from clinicadl.layouts.maps import names
 from clinicadl.report.baselines import baselines
 from clinicadl.report.judged import Planned, Said, ready
+from clinicadl.report.subgroups import subgroups, too_small, unknown
 from clinicadl.statistics import calibration
 from clinicadl.statistics.folds import corrected_t_test
 from clinicadl.statistics.intervals import (
     OfDraws,
     Resampled,
     Values,
+    interval,
+    jackknife,
     of_sums,
-    percentiles,
     resampled,
 )
 from clinicadl.statistics.paired import differences, holm, mcnemar
@@ -34,6 +36,7 @@ from clinicadl.statistics.ranking import delong, weighted_auc
 from clinicadl.tasks.base import PREDICTED_LABEL, TRUE_LABEL
 from clinicadl.tasks.metrics_table import by_participant
 
+SUBGROUP = "bootstrap of subgroups"
 BOOTSTRAP, MCNEMAR, MID_P = "paired bootstrap", "McNemar, exact", "McNemar, mid-p"
 DELONG, T_TEST = "DeLong", "corrected t-test"
 AUC = "AUC"
@@ -111,12 +114,15 @@ def compare(config: CompareConfig) -> Comparison:
 def compared(planned: Planned) -> Comparison:
     """Return the comparison that was planned, and write it where that is wanted."""
     rows = [*_by_split(planned), *_over_splits(planned)]
-    table = pd.DataFrame(_corrected(rows), columns=[*Row._fields])
+    left_out: list[str] = []
+    for one in planned.said:
+        rows += _corrected([*_of_subgroups(planned, one, left_out)])
+    table = pd.DataFrame(rows, columns=[*Row._fields])
     if planned.accepted is not None:
         table = table.assign(**{names.ACCEPTED: planned.accepted})
     if planned.config.output is not None:
         tsv.write(planned.config.output, table)
-    return Comparison(table, planned.remarks)
+    return Comparison(table, (*planned.remarks, *dict.fromkeys(left_out)))
 
 
 def _by_split(planned: Planned) -> Iterator[Row]:
@@ -131,17 +137,18 @@ def _by_split(planned: Planned) -> Iterator[Row]:
 
 def _tests(planned: Planned, first: Said, second: Said) -> Iterator[Row]:
     values = [_resampled(planned, [one]) for one in (first, second)]
-    yield from _bootstrap_rows(str(first.split), first.name, second.name, *values)
+    models = (first.name, second.name)
+    yield from _corrected([*_bootstrap_rows(str(first.split), BOOTSTRAP, *models, *values)])
     if isinstance(planned.task, Classification) and first.table[PARTICIPANT].is_unique:
         yield from _tests_of_images(planned, first, second, *values)
 
 
 def _bootstrap_rows(
-    split: str, first: str, second: str, of_first: Resampled, of_second: Resampled
+    split: str, test: str, first: str, second: str, of_first: Resampled, of_second: Resampled
 ) -> Iterator[Row]:
     for metric, found in differences(of_first, of_second).items():
         yield Row(
-            split, BOOTSTRAP, metric,
+            split, test, metric,
             first, *_with_interval(of_first, metric), second, *_with_interval(of_second, metric),
             *found, nan,
         )  # fmt: skip
@@ -179,10 +186,12 @@ def _over_splits(planned: Planned) -> Iterator[Row]:
     for second, of_second in others:
         if planned.config.group == names.VALIDATION:
             if planned.same_train:
-                yield from _t_tests(planned, f"over splits {numbers}", of_first, of_second)
+                split = f"over splits {numbers}"
+                yield from _corrected([*_t_tests(planned, split, of_first, of_second)])
         else:
             values = [_resampled(planned, one) for one in (of_first, of_second)]
-            yield from _bootstrap_rows(f"mean of splits {numbers}", first, second, *values)
+            split = f"mean of splits {numbers}"
+            yield from _corrected([*_bootstrap_rows(split, BOOTSTRAP, first, second, *values)])
 
 
 def _t_tests(
@@ -206,6 +215,42 @@ def _t_tests(
         )  # fmt: skip
 
 
+def _of_subgroups(planned: Planned, said: Said, left_out: list[str]) -> Iterator[Row]:
+    """Yield how each subgroup differs from the others; why some are left out is added."""
+    known = planned.covariates
+    truth = TRUE_LABEL if isinstance(planned.task, Classification) else None
+    if known is None:
+        return
+    for column in known.subgroups:
+        n_unknown = unknown(known, column, said.table)
+        if n_unknown:
+            left_out.append(f"{n_unknown} images have no {column} and are in no subgroup by it")
+        for one in subgroups(known, column, said.table):
+            reason = too_small(one, said.table, truth)
+            if reason is not None:
+                left_out.append(f"The subgroup {one.name} is left out: {reason}")
+                continue
+            values = [_resampled_rows(planned, said, rows) for rows in (one.is_in, one.is_other)]
+            models = (f"{said.name}, {one.name}", one.others)
+            yield from _bootstrap_rows(str(said.split), SUBGROUP, *models, *values)
+
+
+def _resampled_rows(planned: Planned, said: Said, rows: NDArray[np.bool_]) -> Resampled:
+    """Return the metrics of some rows, on resamples of all participants."""
+    people = np.unique(said.table[PARTICIPANT])
+    chosen = said.table[rows].reset_index(drop=True)
+    members = np.searchsorted(people, np.unique(chosen[PARTICIPANT]))
+    values = _of_draws(planned, chosen)
+
+    def of_members(times: NDArray[np.float64]) -> Values:
+        nobody = times[:, members].sum(1) == 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = values(times[:, members])
+        return {name: np.where(nobody, np.nan, value) for name, value in found.items()}
+
+    return _with_jackknife(planned, of_members, len(people))
+
+
 def _resampled(planned: Planned, said: Sequence[Said]) -> Resampled:
     """Return the metrics of a model; of several splits of one data group their means."""
     functions = [_of_draws(planned, one.table) for one in said]
@@ -214,8 +259,14 @@ def _resampled(planned: Planned, said: Sequence[Said]) -> Resampled:
         each = [function(times) for function in functions]
         return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
 
-    n_participants = said[0].table[PARTICIPANT].nunique()
-    return resampled(mean, n_participants, seed=planned.seed)
+    return _with_jackknife(planned, mean, said[0].table[PARTICIPANT].nunique())
+
+
+def _with_jackknife(planned: Planned, values: OfDraws, n_participants: int) -> Resampled:
+    found = resampled(values, n_participants, seed=planned.seed)
+    if planned.config.interval == "percentile":
+        return found
+    return found._replace(of_jackknife=jackknife(values, n_participants))
 
 
 def _values(planned: Planned, said: Said) -> dict[str, float]:
@@ -254,11 +305,9 @@ def _nodes(planned: Planned) -> dict[str, int]:
 
 
 def _with_interval(found: Resampled, metric: str) -> tuple[float, float, float]:
-    finite = found.of_resamples[metric][np.isfinite(found.of_resamples[metric])]
-    value = found.values[metric]
-    if not np.isfinite(value) or not len(finite):
-        return value, nan, nan
-    return value, *percentiles(finite)[:2]
+    value, left_out = found.values[metric], found.of_jackknife
+    of_metric = None if left_out is None else left_out[metric]
+    return value, *interval(value, found.of_resamples[metric], of_metric)[:2]
 
 
 def _row(
@@ -281,16 +330,9 @@ def _row(
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows, corrected for the metrics of each pair of models, split by split."""
-    families: dict[tuple[str, ...], list[int]] = {}
-    for i, row in enumerate(rows):
-        if row.test in (BOOTSTRAP, T_TEST):
-            families.setdefault((row.split, row.test, row.first, row.second), []).append(i)
-    found = list(rows)
-    for members in families.values():
-        for i, p in zip(members, holm([rows[i].p for i in members]), strict=True):
-            found[i] = rows[i]._replace(p_holm=p)
-    return found
+    """Return the rows of one family of tests, corrected for their number."""
+    p_values = holm([row.p for row in rows])
+    return [row._replace(p_holm=p) for row, p in zip(rows, p_values, strict=True)]
 
 
 def _shown(row: Row) -> str:

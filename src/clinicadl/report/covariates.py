@@ -23,6 +23,8 @@ class Covariates(NamedTuple):
     """Some columns of a table of sessions."""
 
     columns: tuple[str, ...]
+    """The confounds."""
+    subgroups: tuple[str, ...]
     numeric: frozenset[str]
     """Columns that hold numbers alone; the others hold names."""
     found: Source
@@ -30,10 +32,11 @@ class Covariates(NamedTuple):
     def of(self, table: pd.DataFrame) -> dict[str, Column]:
         """Return the columns of the rows of a table of predictions.
 
-        Of the session of a row; where it has none, of the first session of the participant that
-        has one.
+        Confounds and those of subgroups, of the session of a row; where it has no value, of the
+        first session of the participant that has one.
         """
-        return {column: self._column(table, column) for column in self.columns}
+        wanted = dict.fromkeys((*self.columns, *self.subgroups))
+        return {column: self._column(table, column) for column in wanted}
 
     def _column(self, table: pd.DataFrame, column: str) -> Column:
         cells = sessions.values_of(table, self.found, column)
@@ -46,6 +49,7 @@ class Covariates(NamedTuple):
         return {
             column: int((np.isnan(cells) if column in self.numeric else cells == "").sum())
             for column, cells in self.of(table).items()
+            if column in self.columns
         }
 
 
@@ -69,9 +73,9 @@ def read_covariates(config: CompareConfig, labels: tuple[str, ...]) -> Covariate
     path = config.covariates_tsv
     if path is None:
         return None
-    table = sessions.read(path, needs=config.confounds)
+    table = sessions.read(path, needs=(*config.confounds, *config.subgroups))
     columns = config.confounds or tuple(name for name in USUAL if name in table.columns)
-    if not columns:
+    if not columns and not config.subgroups:
         raise MissingInputError(
             "The table of covariates has none of age, sex and site", where=path,
             found=f"columns {listed(table.columns)}", fix="Name its columns with --confounds",
@@ -84,10 +88,15 @@ def read_covariates(config: CompareConfig, labels: tuple[str, ...]) -> Covariate
         )  # fmt: skip
     numeric = {
         column
-        for column in columns
+        for column in (*columns, *config.subgroups)
         if all(sessions.number(cell) is not None for cell in table[column])
     }
-    return Covariates(tuple(dict.fromkeys(columns)), frozenset(numeric), Source(path, table))
+    return Covariates(
+        tuple(dict.fromkeys(columns)),
+        tuple(dict.fromkeys(config.subgroups)),
+        frozenset(numeric),
+        Source(path, table),
+    )
 
 
 def missing_of(covariates: Covariates, table: pd.DataFrame, who: str, where: Path) -> list[str]:

@@ -38,6 +38,8 @@ class Resampled(NamedTuple):
     values: dict[str, float]
     of_resamples: Values
     """Of each metric shape (resamples,)."""
+    of_jackknife: Values | None = None
+    """Of each metric shape (participants,); where the intervals are to be `bca`."""
 
 
 def resamples(seed: int, n_participants: int, n_resamples: int) -> Iterator[NDArray[np.float64]]:
@@ -144,6 +146,21 @@ def bca(
     shifted = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = np.quantile(of_resamples, stats.norm.cdf(bias + shifted / (1 - skew * shifted)))
     return Interval(float(low), float(high), plain.standard_error)
+
+
+def interval(
+    value: float, of_resamples: NDArray[np.float64], of_jackknife: NDArray[np.float64] | None
+) -> Interval:
+    """Return `bca` where there is a jackknife, else `percentiles`; of the finite resamples.
+
+    No number where the value, or every resample, is none.
+    """
+    finite = of_resamples[np.isfinite(of_resamples)]
+    if not np.isfinite(value) or not len(finite):
+        return Interval(np.nan, np.nan, np.nan)
+    if of_jackknife is None or not np.isfinite(of_jackknife).all():
+        return percentiles(finite)
+    return bca(value, finite, of_jackknife)
 
 
 def proportion(n_right: int, n: int) -> tuple[float, float]:

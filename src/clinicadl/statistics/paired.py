@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from clinicadl.statistics.intervals import Resampled, percentiles
+from clinicadl.statistics.intervals import Resampled, interval
 
 _ROUNDING = 1e-12
 
@@ -40,8 +40,9 @@ def differences(first: Resampled, second: Resampled) -> dict[str, Difference]:
 
     Both models are judged on the same resamples of the participants, so that what makes a
     participant hard for both does not count as noise. The interval has the percentiles of the
-    differences; the p-value is twice the share of resamples on the rarer side of zero, where ties
-    count on both sides, and one more resample is taken to lie on each side.
+    differences, or is `bca` of them where both models have a jackknife. The p-value is twice the
+    share of resamples on the rarer side of zero, where ties count on both sides, and one more
+    resample is taken to lie on each side.
 
     Parameters
     ----------
@@ -61,21 +62,26 @@ def differences(first: Resampled, second: Resampled) -> dict[str, Difference]:
         name: _difference(
             value - second.values[name],
             first.of_resamples[name] - second.of_resamples[name],
+            None
+            if first.of_jackknife is None or second.of_jackknife is None
+            else first.of_jackknife[name] - second.of_jackknife[name],
         )
         for name, value in first.values.items()
         if name in second.values
     }
 
 
-def _difference(value: float, of_resamples: NDArray[np.float64]) -> Difference:
-    finite = of_resamples[np.isfinite(of_resamples)]
-    if not np.isfinite(value) or not len(finite):
-        return Difference(value, np.nan, np.nan, np.nan)
+def _difference(
+    value: float, of_resamples: NDArray[np.float64], of_jackknife: NDArray[np.float64] | None
+) -> Difference:
     # A difference of rounding is none: a model does not differ from itself.
-    finite = np.where(abs(finite) < _ROUNDING, 0.0, finite)
+    rounded = np.where(abs(of_resamples) < _ROUNDING, 0.0, of_resamples)
+    low, high, _ = interval(value, rounded, of_jackknife)
+    finite = rounded[np.isfinite(rounded)]
+    if not np.isfinite(value) or not len(finite):
+        return Difference(value, low, high, np.nan)
     rarer = min((finite <= 0).sum(), (finite >= 0).sum())
     p = min(1.0, 2 * (rarer + 1) / (len(finite) + 1))
-    low, high, _ = percentiles(finite)
     return Difference(value, low, high, float(p))
 
 
