@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -446,6 +447,36 @@ def test_numbers_are_compared_and_the_mean_of_train_is_the_baseline(regression):
     assert row.loc["MAE", "second_value"] == pytest.approx(errors.mean())
     expected = (said["true_label"] - said["predicted_label"]).abs().mean()
     assert row.loc["MAE", "first_value"] == pytest.approx(expected)
+
+
+def test_minus_one_is_a_number_like_others(regression, tmp_path):
+    maps = shutil.copytree(regression, tmp_path / "maps")
+    said = folder.read_predictions(maps, 0, "loss", "validation", "image")
+    write(maps, said.assign(true_label=[-1.0, *said["true_label"][1:]]), "validation")
+    assert len(compare(config(maps, group="validation")).table) == 4
+    write(maps, said.assign(true_label=np.nan), "validation")
+    with pytest.raises(InvalidDataError, match="made without labels"):
+        compare(config(maps, group="validation"))
+
+
+def test_of_three_classes_each_has_an_area_of_its_own(one):
+    path = names.record(one)
+    content = json.loads(path.read_text())
+    content["label_code"] = {"AD": 0, "CN": 1, "MCI": 2}
+    path.write_text(json.dumps(content))
+    draws = np.random.default_rng(0)
+    nodes, said = np.arange(20) % 3, draws.dirichlet(np.ones(3), 20)
+    columns = {f"proba{node}": said[:, node] for node in range(3)}
+    table = predictions(1).assign(true_label=nodes, predicted_label=said.argmax(1), **columns)
+    for group in ("new", "train"):
+        write(one, table, group)
+    found = rows(compare(config(one)), "paired bootstrap", "majority class")
+    assert {"BA-0", "BA-2", "AUC-0", "AUC-1", "AUC-2", "Brier"} <= set(found.index)
+    for node in range(3):
+        expected = roc_auc_score(nodes == node, said[:, node])
+        assert found.loc[f"AUC-{node}", "first_value"] == pytest.approx(expected)
+    squares = ((said - np.eye(3)[nodes]) ** 2).sum(1)
+    assert found.loc["Brier", "first_value"] == pytest.approx(squares.mean())
 
 
 def test_reconstructions_are_compared(prepared_once, tmp_path):

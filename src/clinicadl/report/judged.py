@@ -88,9 +88,9 @@ def ready(config: CompareConfig) -> Planned:
     )
     record = opened[0].record
     task = record.config.task
-    truths = _truths(task)
     for split in splits:
-        _refuse_other_images([one for one in said if one.split == split], truths, config.group)
+        of_split = [one for one in said if one.split == split]
+        _refuse_other_images(of_split, task, config.group)
     covariates = read_covariates(config, task.labels)
     accepted = _accepted(config, opened, splits)
     same_train = _have_same_train(opened, splits)
@@ -201,7 +201,7 @@ def _truths(task: TaskSettings) -> list[str]:
     return [pair[0] for pair in columns_of(task.labels)] if isinstance(task, Regression) else []
 
 
-def _refuse_other_images(said: Sequence[Said], truths: Sequence[str], group: str) -> None:
+def _refuse_other_images(said: Sequence[Said], task: TaskSettings, group: str) -> None:
     """Refuse results of other images, or with other labels, than those of the first model.
 
     Raises
@@ -210,9 +210,10 @@ def _refuse_other_images(said: Sequence[Said], truths: Sequence[str], group: str
         So it is; or a label is not known.
     """
     first, *others = said
+    truths, is_class = _truths(task), isinstance(task, Classification)
     known = first.table[[*truths]].to_numpy()
-    absent = (np.isnan(known) | (known == NO_LABEL if truths == [TRUE_LABEL] else False)).any(1)
-    if absent.any() and truths:
+    absent = (np.isnan(known) | ((known == NO_LABEL) & is_class)).any(1)
+    if absent.any():
         raise InvalidDataError(
             f"The results of {group} were made without labels", where=first.name,
             found=listed(_images(first.table[absent])), fix="Predict again with labels",
