@@ -10,7 +10,7 @@ from measure import line
 from sklearn import metrics as sklearn_metrics
 
 from clinicadl.draws import generator
-from clinicadl.tasks.intervals import bootstrap
+from clinicadl.statistics.intervals import bootstrap
 from clinicadl.tasks.metrics import by_class
 
 N_PARTICIPANTS = 1_000

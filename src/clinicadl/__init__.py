@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clinicadl.attribution.interpret import interpret as interpret
     from clinicadl.config.audit import CheckConfig as CheckConfig
+    from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
+    from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
@@ -61,6 +63,7 @@ _HOMES = {
     "AdaptConfig": "clinicadl.config.summary:AdaptConfig",
     "AnalysisConfig": "clinicadl.config.summary:AnalysisConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
+    "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
     "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
     "InterpretConfig": "clinicadl.config.interpret:InterpretConfig",
@@ -84,6 +87,7 @@ _HOMES = {
     "generate_random": "clinicadl.synthesis.noise:generate_random",
     "generate_shepplogan": "clinicadl.synthesis.shepplogan:generate_shepplogan",
     "generate_trivial": "clinicadl.synthesis.trivial:generate_trivial",
+    "compare": "clinicadl.report.comparison:compare",
     "get_labels": "clinicadl.tables.labels:get_labels",
     "get_metadata": "clinicadl.tables.metadata:get_metadata",
     "get_progression": "clinicadl.tables.progression:get_progression",

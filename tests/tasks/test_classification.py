@@ -15,9 +15,9 @@ from sklearn import metrics as sklearn_metrics
 
 from clinicadl.config.task import Classification
 from clinicadl.errors import InvalidDataError
+from clinicadl.statistics.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.base import Task
 from clinicadl.tasks.classification import classification, codes_of, label_text
-from clinicadl.tasks.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.metrics import CLASSIFICATION
 
 TWO = {"AD": 0, "CN": 1}

@@ -11,8 +11,8 @@ from clinicadl.config.autoencoders import CVAE3D, AEConv5FC3, CVAE3DHalf
 from clinicadl.config.task import Reconstruction
 from clinicadl.errors import UsageError
 from clinicadl.networks.variational import Variational
+from clinicadl.statistics.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.base import Task
-from clinicadl.tasks.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.losses import DISTANCES, EVIDENCE
 from clinicadl.tasks.metrics import RECONSTRUCTION
 from clinicadl.tasks.reconstruction import given_back, resolved

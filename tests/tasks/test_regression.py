@@ -16,8 +16,8 @@ from sklearn import metrics as sklearn_metrics
 
 from clinicadl.config.task import Regression
 from clinicadl.errors import InvalidDataError
+from clinicadl.statistics.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.base import Task
-from clinicadl.tasks.intervals import N_RESAMPLES, resamples
 from clinicadl.tasks.metrics import REGRESSION
 
 TWO = ("age", "mmse")

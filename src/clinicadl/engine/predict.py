@@ -206,6 +206,6 @@ def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:
 def _marked(level: Level, reason: str) -> Level:
     predictions, metrics = level
     return Level(
-        predictions.assign(**{folder.ACCEPTED: reason}),
-        None if metrics is None else metrics.assign(**{folder.ACCEPTED: reason}),
+        predictions.assign(**{names.ACCEPTED: reason}),
+        None if metrics is None else metrics.assign(**{names.ACCEPTED: reason}),
     )

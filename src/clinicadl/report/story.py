@@ -176,7 +176,7 @@ def _metrics(path: Path) -> Iterator[Metric]:
     if "positive_class" in table.columns:
         about = str(table["positive_class"].iloc[0])
     for name in table.columns[1:]:
-        if name in ("positive_class", folder.ACCEPTED):
+        if name in ("positive_class", names.ACCEPTED):
             continue
         cells: dict[str, float | None] = dict.fromkeys(_ROWS.values())
         for row, what in _ROWS.items():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import pandas as pd
-from numpy.typing import NDArray
-from torch import Tensor
+if TYPE_CHECKING:  # tables of predictions are read and compared without torch
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 TRUE_LABEL = "true_label"
 PREDICTED_LABEL = "predicted_label"

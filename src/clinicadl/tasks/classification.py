@@ -18,11 +18,11 @@ from torch import Tensor
 
 from clinicadl.config.task import Classification, Vote
 from clinicadl.errors import InvalidDataError, listed
-from clinicadl.tables.sessions import PARTICIPANT
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks import vote
 from clinicadl.tasks.added_metrics import with_added
 from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, Target
+from clinicadl.tasks.judging import confusions
 from clinicadl.tasks.losses import CLASSIFICATION as LOSSES
 from clinicadl.tasks.losses import Loss
 from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means
@@ -242,19 +242,14 @@ class ClassificationTask:
         InvalidDataError
             A sample has no label.
         """
-        true = predictions[TRUE_LABEL].to_numpy(dtype=np.int64)
-        predicted = predictions[PREDICTED_LABEL].to_numpy(dtype=np.int64)
-        table.refuse_unlabelled(predictions, true == NO_LABEL)
-        present = np.unique(true)
+        counts = confusions(predictions, self.n_outputs)
+        present = np.flatnonzero(counts.sum((0, 2)))
         if len(present) == 1:
             logger.warning(
                 "All %d samples have the same label %s: the metrics say little",
-                len(true), "/".join(self._names(int(present[0]))),
+                len(predictions), "/".join(self._names(int(present[0]))),
             )  # fmt: skip
-        owner, participants = pd.factorize(predictions[PARTICIPANT], sort=True)
-        shape = (len(participants), self.n_outputs, self.n_outputs)
-        cells = np.ravel_multi_index((owner, true, predicted), shape)
-        return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+        return counts
 
     def _names(self, node: int) -> list[str]:
         return [label for label, code in self.codes.items() if code == node]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts.ids import PARTICIPANT
-from clinicadl.tasks.intervals import Interval, Statistics, bootstrap
+from clinicadl.statistics.intervals import Interval, Statistics, bootstrap
 
 ROWS = ("Values", "Lower bound CI", "Upper bound CI", "SE")
 """Rows of a metrics table."""

@@ -19,6 +19,7 @@ from clinicadl.networks.variational import Variational
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks.added_metrics import with_added
 from clinicadl.tasks.base import LOSS, Target
+from clinicadl.tasks.judging import mean_values, sums_of_values
 from clinicadl.tasks.losses import DISTANCES, EVIDENCE, Loss, Terms
 from clinicadl.tasks.metrics import RECONSTRUCTION, ImageMetric
 from clinicadl.tasks.regression import warn_of_reading
@@ -128,12 +129,11 @@ class ReconstructionTask:
 
     def _sums(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
         """Return the number of rows and the sums of the metrics of each participant."""
-        values = predictions[[*self.metrics]].to_numpy(dtype=np.float64)
-        return table.by_participant(predictions, np.insert(values, 0, 1.0, axis=1))
+        return sums_of_values(predictions, [*self.metrics])
 
     def _means(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the mean of each metric, from `_sums`, shape (..., 1 + metrics)."""
-        return {name: sums[..., 1 + i] / sums[..., 0] for i, name in enumerate(self.metrics)}
+        return mean_values(sums, [*self.metrics])
 
 
 def reconstruction(settings: Reconstruction, codes: object) -> ReconstructionTask:

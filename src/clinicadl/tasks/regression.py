@@ -20,9 +20,10 @@ from clinicadl.errors import InvalidDataError
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks import vote
 from clinicadl.tasks.added_metrics import with_added
-from clinicadl.tasks.base import LOSS, PREDICTED_LABEL, TRUE_LABEL, Target
+from clinicadl.tasks.base import LOSS, Target
+from clinicadl.tasks.judging import columns_of, sums_of_moments
 from clinicadl.tasks.losses import DISTANCES, READ_OTHERWISE, Loss
-from clinicadl.tasks.metrics import REGRESSION, Metric, by_label, label_means, moments
+from clinicadl.tasks.metrics import REGRESSION, Metric, by_label, label_means
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +54,7 @@ class RegressionTask:
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Names of truth and prediction of each label in the tables."""
-        if len(self.labels) == 1:
-            return ((TRUE_LABEL, PREDICTED_LABEL),)
-        return tuple((f"true_{label}", f"predicted_{label}") for label in self.labels)
+        return columns_of(self.labels)
 
     def target(self, cells: Sequence[str | None]) -> float | tuple[float, ...]:
         """Return the number of each label, or of the only one; no number where it is not known.
@@ -195,13 +194,7 @@ class RegressionTask:
         InvalidDataError
             A sample has no label.
         """
-        true, predicted = (
-            predictions[[pair[i] for pair in self.columns]].to_numpy(dtype=np.float64)
-            for i in (0, 1)
-        )
-        table.refuse_unlabelled(predictions, np.isnan(true).any(axis=1))
-        columns = [moments(true[:, i], predicted[:, i]) for i in range(self.n_outputs)]
-        return table.by_participant(predictions, np.stack(columns, axis=1))
+        return sums_of_moments(predictions, self.columns)
 
 
 def regression(settings: Regression, codes: object) -> RegressionTask:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 from math import fsum, log10, prod, sqrt
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
+
+if TYPE_CHECKING:  # the names of the metrics are known without torch
+    from torch import Tensor
 
 _RADIUS, _SIGMA = 5, 1.5
 _K1, _K2 = 0.01, 0.03
@@ -56,6 +56,8 @@ class Pair:
         1 for true images within [0, 1], 2 within [-1, 1], else their maximum less their minimum;
         1 if all of their voxels are the same.
         """
+        import torch
+
         low, high = (end.item() for end in torch.aminmax(self._compared(self.true)))
         if low >= -1 and high <= 1:
             return 1.0 if low >= 0 else 2.0
@@ -103,6 +105,8 @@ def ssim(pair: Pair) -> float:
     .. [1] Z. Wang et al., Image quality assessment: from error visibility to structural
        similarity, IEEE Transactions on Image Processing 13(4), 2004.
     """
+    import torch
+
     slabs = _slabs(pair.true.shape)
     if pair.true.device.type == "cpu":
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -143,10 +147,14 @@ def _slabs(shape: Sequence[int]) -> list[_Slab]:
 
 
 def _judged(pair: Pair, slab: _Slab) -> _Judged:
+    import torch
+
     # On the CPU SciPy takes a tenth of the time of torch's convolution, and the arithmetic around
     # it is NumPy's, which leaves the threads to the slabs.
     on_cpu = pair.true.device.type == "cpu"
-    as_array, blurred = (Tensor.numpy, _correlated) if on_cpu else (Tensor.detach, _convolved)
+    as_array, blurred = (
+        (torch.Tensor.numpy, _correlated) if on_cpu else (torch.Tensor.detach, _convolved)
+    )
     outer = (one[slab.channel, slab.outer] for one in (pair.true, pair.given))
     x, y = (as_array(one.to(torch.float64, copy=True)) for one in outer)
     if pair.covered is not None:
@@ -176,6 +184,9 @@ def _blurred(field: NDArray[np.float64], inner: slice) -> NDArray[np.float64]:
 
 def _convolved(fields: Sequence[Any], inner: slice) -> list[Any]:
     """Return the weighted means around each voxel of the inner planes, by torch."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's documentation uses
+
     blurred = torch.stack([*fields]).unsqueeze(1)
     weights = torch.from_numpy(_weights()).to(blurred.device)
     convolution = F.conv3d if blurred.ndim == 5 else F.conv2d

@@ -36,8 +36,6 @@ from clinicadl.layouts.files import (
 from clinicadl.layouts.maps import hashes, moved, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
-ACCEPTED = "accepted_leakage"
-"""Column of tables that were made in spite of the guard: why."""
 _CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
 
 
@@ -448,12 +446,19 @@ def read_predictions(maps: Path, split: int, metric: str, name: str, level: str)
     """
     path = names.predictions(names.results(maps, split, metric, name), level)
     table = tsv.read(path, "table of predictions")
-    text = (*ids.PREFIX_OF, ACCEPTED)
-    numbers = [column for column in table.columns if column not in text]
+    texts = (*ids.PREFIX_OF, names.ACCEPTED)
+    numbers = [column for column in table.columns if column not in texts]
     try:
         return table.astype(dict.fromkeys(numbers, float))
     except ValueError as error:
         raise InvalidDataError("A prediction is not a number", where=path, found=error) from error
+
+
+def accepted_leakage(maps: Path, split: int, metric: str, name: str) -> str | None:
+    """Return why a refusal of the guard was overridden for some results; None if none was."""
+    verdict = read_json(names.guard(names.results(maps, split, metric, name)), "verdict of guard")
+    reason = verdict.get("accepted")
+    return None if reason is None else str(reason)
 
 
 def has_results(maps: Path, split: int, metric: str, name: str) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 TRAIN, VALIDATION = "train", "validation"
 OWN_GROUPS = (TRAIN, VALIDATION)
 """The data groups that every split has: what it was fitted on, and what chose its best models."""
+ACCEPTED = "accepted_leakage"
+"""Column of tables of results that says why they were made in spite of the guard."""
 
 _INTERPRETATION = "interpret-"
 _NETWORK = re.compile(r"network-(\d+)_model\.safetensors")

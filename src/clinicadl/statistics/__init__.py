@@ -1,0 +1,1 @@
+"""What numbers say of models: intervals, tests, calibration, baselines."""
