@@ -130,6 +130,20 @@ def test_the_level_of_grad_cam_counts_every_module():
 
 
 @needs_captum
+def test_grad_cam_leaves_out_a_mean_over_all_places_unless_it_is_asked_for():
+    """The last maps of a ResNet are one number a channel: a map of it would be flat."""
+    with seeded(0, "weights"):
+        network = NETWORKS["ResNet10_3D"]().build((1, 40, 48, 44), 2).eval()
+    images = torch.rand(2, 1, 40, 48, 44)
+    n_layers = len(network.convolutions)
+    chosen, before, last = (
+        maps_of(GradCam(level=level), network, images) for level in (None, n_layers - 1, n_layers)
+    )
+    assert torch.equal(chosen, before)
+    assert float((last - last.mean((2, 3, 4), keepdim=True)).abs().max()) < 1e-6
+    assert float(chosen.std()) > 0
+
+
 def test_integrated_gradients_are_complete():
     """They sum to the output less that of the image of zeros."""
     network, images = small(), images_of(3, 1, 4, 4, 4)

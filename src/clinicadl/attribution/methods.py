@@ -84,18 +84,22 @@ def grad_cam(settings: GradCam, seed: int) -> Method:
 
 def _grad_cam(scored: Scored, images: Tensor, rows: Sequence[int], *, level: int | None) -> Tensor:
     kept: list[Tensor] = []
-    # A level has no own module where it stands for all: the last one is that of the level.
-    layers = [*_convolutions(scored.network)]
-    layer = layers[(level or len(layers)) - 1]
-    handle = layer.register_forward_hook(lambda _, __, maps: kept.append(maps))
+    layers = [*_convolutions(scored.network)][:level]
+    handles = [
+        layer.register_forward_hook(lambda _, __, maps: kept.append(maps)) for layer in layers
+    ]
     try:
         with torch.enable_grad():
             # A convolution whose weights are frozen would not be on the way to the gradient.
             number = scored(images.detach().requires_grad_()).sum()
-            (found,) = torch.autograd.grad(number, kept[0])
+            # What a mean over all places gives shows nothing of where it came from.
+            wide = [maps for maps in kept if level is None and maps[0, 0].numel() > 1]
+            chosen = (wide or kept)[-1]
+            (found,) = torch.autograd.grad(number, chosen)
     finally:
-        handle.remove()
-    maps = kept[0].detach().float()
+        for handle in handles:
+            handle.remove()
+    maps = chosen.detach().float()
     space = tuple(range(2, maps.ndim))
     weights = found.float().mean(space, keepdim=True)
     weighed = (weights * maps).mean(1, keepdim=True)

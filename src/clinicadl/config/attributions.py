@@ -62,7 +62,8 @@ class GradCam(Attribution):
     name: Literal["grad-cam"] = "grad-cam"
     level: int | None = setting(
         None,
-        "Modules of the convolutions in front of the maps, each counted (default: all)",
+        "Modules of the convolutions in front of the maps, each counted (default: all but a last "
+        "mean over all places)",
         flag="level_grad_cam",
         ge=1,
     )
