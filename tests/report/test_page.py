@@ -98,6 +98,23 @@ def test_the_metrics_are_those_of_the_tables(tested, tmp_path):
     assert content["groups"][-1]["n_shared"] == 0
 
 
+def test_each_result_stands_beside_what_saw_no_image(tested, tmp_path):
+    told = story.read(tested)
+    assert {(one.group, one.chosen_by, one.name) for one in told.besides} == {
+        ("test", metric, "majority class") for metric in ("loss", "BA")
+    }
+    beside = told.besides[0]
+    result = next(one for one in told.tested if one.chosen_by == beside.chosen_by)
+    own = {metric.name: metric.value for metric in result.metrics}
+    by_name = {row.metric: row for row in beside.rows}
+    assert by_name["BA"].second_value == 0.5
+    for name in ("BA", "accuracy", "sensitivity"):
+        assert by_name[name].first_value == pytest.approx(own[name])
+    assert "Beside majority class" in written(tested, tmp_path).read_text()
+    content = json.loads(written(tested, tmp_path, format="json", overwrite=True).read_text())
+    assert len(content["beside_baselines"]) == len(told.besides)
+
+
 def test_text_says_the_same(tested, tmp_path):
     text = written(tested, tmp_path, format="md").read_text()
     value = story.read(tested).tested[0].metrics[0]

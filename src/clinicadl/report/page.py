@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from importlib.util import find_spec
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def number(value: float | None) -> str:
     >>> number(0.98765), number(None), number(1234.5)
     ('0.988', '-', '1234.5')
     """
-    if value is None:
+    if value is None or isnan(value):
         return "-"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
 
@@ -163,6 +164,10 @@ def checklist(told: Story) -> Iterator[tuple[str, str]]:
     yield "Availability of data and code", author
 
 
+def _finite(cell: str | float) -> str | float | None:
+    return None if isinstance(cell, float) and isnan(cell) else cell
+
+
 def _as_json(told: Story) -> str:
     content: dict[str, Any] = {
         "maps": str(told.maps),
@@ -179,6 +184,16 @@ def _as_json(told: Story) -> str:
                 "metrics": [metric._asdict() for metric in one.metrics],
             }
             for one in told.results
+        ],
+        "beside_baselines": [
+            {
+                **one._asdict(),
+                "rows": [
+                    {name: _finite(cell) for name, cell in row._asdict().items()}
+                    for row in one.rows
+                ],
+            }
+            for one in told.besides
         ],
         "looks": told.contents.looks.to_dict("records"),
         "checklist": dict(checklist(told)),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from clinicadl.config.compare import CompareConfig
 from clinicadl.config.read import to_toml
+from clinicadl.config.task import Classification, Regression
 from clinicadl.layouts import tsv
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.record import Record
+from clinicadl.report.comparison import BOOTSTRAP, Row, compare
 from clinicadl.report.contents import Contents, contents
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE
@@ -65,6 +69,18 @@ class Result(NamedTuple):
         return said is not None and len(said) > 1 and said.nunique() == 1
 
 
+class Beside(NamedTuple):
+    """A model beside one that saw no image: the majority class, or the mean of train."""
+
+    split: str
+    chosen_by: str
+    group: str
+    name: str
+    """Of the baseline."""
+    rows: tuple[Row, ...]
+    """A metric each, by the paired bootstrap."""
+
+
 class Curves(NamedTuple):
     """What training logged of a network, epoch by epoch."""
 
@@ -96,6 +112,8 @@ class Story(NamedTuple):
     curves: tuple[Curves, ...]
     results: tuple[Result, ...]
     """Those of groups that the models have not seen come first."""
+    besides: tuple[Beside, ...]
+    """Of those."""
     settings: str
     """TOML."""
     environment: str
@@ -128,9 +146,23 @@ def read(maps: Path) -> Story:
         n_seen=len(seen),
         curves=tuple(_curves(maps)),
         results=tuple(results),
+        besides=tuple(_besides(maps, record, results)),
         settings=to_toml(record.config),
         environment=names.environment(maps).read_text(encoding="utf-8"),
     )
+
+
+def _besides(maps: Path, record: Record, results: Sequence[Result]) -> Iterator[Beside]:
+    if not isinstance(record.config.task, Classification | Regression):
+        return
+    tested = [one for one in results if not one.is_own and TRUE in one.predictions]
+    for group, metric in dict.fromkeys((one.group, one.chosen_by) for one in tested):
+        chosen = CompareConfig(maps=(maps,), group=group, selection_metric=metric)
+        table = compare(chosen).table[[*Row._fields]]
+        rows = [Row(*cells) for cells in table.itertuples(index=False)]
+        of_splits = [row for row in rows if row.test == BOOTSTRAP and row.split.isdigit()]
+        for (split, name), some in groupby(of_splits, key=lambda row: (row.split, row.second)):
+            yield Beside(split, metric, group, name, tuple(some))
 
 
 def _people(found: Contents, seen: set[str]) -> Iterator[People]:
