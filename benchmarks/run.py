@@ -23,6 +23,7 @@ ORDER = (
     "need",
     "scaling",
     "half_precision",
+    "report",
 )
 
 
