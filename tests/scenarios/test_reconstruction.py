@@ -330,7 +330,7 @@ def test_labels_and_files_that_cannot_be_are_refused(experiment, prepared, train
 def test_images_of_an_unknown_place_have_no_nifti(experiment, prepared, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from clinicadl.engine import predict as predicting
+    from clinicadl.engine import groups as predicting
 
     maps = tmp_path / "maps"
     train(experiment(optimization={"epochs": 1}), maps)
