@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -184,6 +185,19 @@ def trained_once(prepared_once: Path, config_of, tmp_path_factory: pytest.TempPa
 def trained(trained_once: Path, tmp_path: Path) -> Path:
     """A copy of the trained MAPS, for tests that change it."""
     return Path(shutil.copytree(trained_once, tmp_path / "maps"))
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A folder with programs like those of Slurm, first in the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    record = 'cp "$1" "$(dirname "$0")/script.sh"; echo "Submitted batch job 77"'
+    for name, text in (("sbatch", record), ("srun", "exit 1")):
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return folder
 
 
 def bits(maps: Path) -> dict[str, bytes]:

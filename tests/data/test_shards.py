@@ -334,19 +334,6 @@ def test_a_dry_run_shows_the_command_of_each_job_and_submits_none(caps, invoke):
     assert listing(caps) == before
 
 
-@pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """A folder with programs like those of Slurm, first in the path."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    record = 'cp "$1" "$(dirname "$0")/script.sh"; echo "Submitted batch job 77"'
-    for name, text in (("sbatch", record), ("srun", "exit 1")):
-        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    return folder
-
-
 def test_slurm_gets_an_array_of_shards_and_the_command_returns(caps, slurm, invoke):
     line = words(caps, "--slurm_option", "slurm_partition=cpu", "timeout_min=5")
     line[line.index("local")] = "slurm"

@@ -54,19 +54,6 @@ def in_sequence(prepared_once, config_of, tmp_path_factory):
     return maps
 
 
-@pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """A folder with programs like those of Slurm, first in the path."""
-    home = tmp_path / "bin"
-    home.mkdir()
-    record = 'cp "$1" "$(dirname "$0")/script.sh"; echo "Submitted batch job 77"'
-    for name, text in (("sbatch", record), ("srun", "exit 1")):
-        (home / name).write_text(f"#!/bin/bash\n{text}\n")
-        (home / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(home), prepend=os.pathsep)
-    return home
-
-
 def options(slurm):
     rows = (slurm / "script.sh").read_text().splitlines()
     pairs = (row.removeprefix("#SBATCH --").partition("=") for row in rows if "#SBATCH" in row)

@@ -425,8 +425,10 @@ def test_where_there_are_no_locks_nobody_waits(tmp_path, monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(files.fcntl, "flock", flock)
+    entered = []
     with files.turn(tmp_path):
-        pass
+        entered.append(number)
+    assert entered == [number]
 
 
 def test_a_folder_that_cannot_be_held_is_named(tmp_path, monkeypatch):

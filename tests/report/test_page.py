@@ -19,8 +19,9 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from clinicadl import PredictConfig, ReportConfig, predict, read_experiment, train, write_report
 from clinicadl.cli.main import root
 from clinicadl.errors import MissingInputError, OutputError
-from clinicadl.layouts.maps import names
+from clinicadl.layouts.maps import folder, names
 from clinicadl.report import figures, page, story
+from clinicadl.tasks.judging import confusions
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +101,10 @@ def test_the_metrics_are_those_of_the_tables(tested, tmp_path):
 
 def test_each_result_stands_beside_what_saw_no_image(tested, tmp_path):
     told = story.read(tested)
-    assert {(one.group, one.chosen_by, one.name) for one in told.besides} == {
+    assert {(one.group, one.chosen_by, one.name) for one in told.besides.found} == {
         ("test", metric, "majority class") for metric in ("loss", "BA")
     }
-    beside = told.besides[0]
+    beside = told.besides.found[0]
     result = next(one for one in told.tested if one.chosen_by == beside.chosen_by)
     own = {metric.name: metric.value for metric in result.metrics}
     by_name = {row.metric: row for row in beside.rows}
@@ -112,7 +113,7 @@ def test_each_result_stands_beside_what_saw_no_image(tested, tmp_path):
         assert by_name[name].first_value == pytest.approx(own[name])
     assert "Beside majority class" in written(tested, tmp_path).read_text()
     content = json.loads(written(tested, tmp_path, format="json", overwrite=True).read_text())
-    assert len(content["beside_baselines"]) == len(told.besides)
+    assert len(content["beside_baselines"]) == len(told.besides.found)
 
 
 def test_text_says_the_same(tested, tmp_path):
@@ -207,6 +208,53 @@ def test_a_regression_has_residuals_and_a_reconstruction_its_curves(
         assert (maps / "report.html").is_file()
 
 
+@pytest.mark.parametrize("form", ["html", "md", "json"])
+def test_groups_of_one_and_without_labels_are_reported(trained, prepared_once, form):
+    """One participant cannot be resampled, and without labels there is nothing to compare."""
+    one = trained.parent / "one.tsv"
+    rows = pd.read_csv(prepared_once / "split/test_baseline.tsv", sep="\t")
+    rows.head(1).to_csv(one, sep="\t", index=False)
+    for name, settings in (
+        ("alone", {"participants_tsv": one}),
+        (
+            "unknown",
+            {"participants_tsv": prepared_once / "split/test_baseline.tsv", "use_labels": False},
+        ),
+    ):
+        config = PredictConfig(caps_directory=prepared_once, gpu=False, n_proc=0, **settings)
+        predict(config, trained, name)
+    told = story.read(trained)
+    assert {one.group: one.is_labelled for one in told.tested} == {"alone": True, "unknown": False}
+    assert len(told.besides.alone) == 2
+    assert all(said.startswith("alone, best by") for said in told.besides.alone)
+    text = write_report(ReportConfig(maps_directory=trained, format=form)).read_text()
+    assert "has one participant" in text
+    assert "unknown" in text
+
+
+def test_each_label_of_a_regression_has_its_figure(tested):
+    """Of several labels the columns of a table of predictions are named after them."""
+    one = story.read(tested).tested[0]
+    drawn = np.arange(2.0 * len(one.predictions)).reshape(-1, 2)
+    columns = ("true_age", "predicted_age", "true_score", "predicted_score")
+    both = np.concatenate([drawn, drawn**2], axis=1)
+    said = one.predictions[["participant_id", "session_id"]].assign(
+        **dict(zip(columns, both.T, strict=True))
+    )
+    made = figures.all_of((), [one._replace(predictions=said)], {}, ("age", "score"))
+    assert [figure.name for figure in made] == ["age-test", "score-test"]
+
+
+def test_what_was_only_interpreted_was_not_predicted(trained):
+    names.interpretation(names.results(trained, 0, "loss", "new"), "mine").mkdir(parents=True)
+    (names.best(trained, 0, "loss") / ".partial-1234-test").mkdir()
+    (names.best(trained, 0, "loss") / ".partial-1234-test" / "table.tsv").write_text("")
+    assert folder.judged_groups(trained, 0, "loss") == ("train", "validation")
+    assert {one.group for one in story.read(trained).results} == {"train", "validation"}
+    models = story.read(trained).contents.splits[0].models
+    assert {group for model in models for group in model.groups} == {"train", "validation"}
+
+
 def test_a_folder_that_is_no_maps_is_refused(tmp_path):
     with pytest.raises(MissingInputError):
         write_report(ReportConfig(maps_directory=tmp_path / "none", output=tmp_path / "x"))
@@ -230,5 +278,6 @@ def test_a_roc_curve_is_that_of_scikit_learn(rows):
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1))
 def test_a_confusion_is_that_of_scikit_learn(rows):
     table = pd.DataFrame(rows, columns=["true_label", "predicted_label"])
+    table = table.assign(participant_id=[f"sub-{i % 3}" for i in range(len(rows))])
     expected = confusion_matrix(*zip(*rows, strict=True), labels=[0, 1, 2])
-    np.testing.assert_array_equal(figures.counts(table, [0, 1, 2]), expected)
+    np.testing.assert_array_equal(confusions(table, 3).sum(0), expected)

@@ -308,7 +308,6 @@ def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.D
         "n_images": len(look.group.table),
         "computed_on": look.device.to_record(),
     }
-    description = describe(look.name, look.group.table, folder.caps_of(look.group))
-    if planned.verdict.accepted is not None:
-        description += f"Accepted leakage: {planned.verdict.accepted}\n"
+    places, accepted = folder.caps_of(look.group), planned.verdict.accepted
+    description = describe(look.name, look.group.table, places, accepted)
     folder.write_interpretation(target, made, planned.verdict.to_record(), description, tables)

@@ -259,8 +259,10 @@ def _new_results(
     return nullcontext()
 
 
-def describe(group: str, table: pd.DataFrame, caps_of: Mapping[str, Path]) -> str:
-    """Return the four lines that say what results are about.
+def describe(
+    group: str, table: pd.DataFrame, caps_of: Mapping[str, Path], accepted: str | None = None
+) -> str:
+    """Return the lines that say what results are about.
 
     Parameters
     ----------
@@ -270,14 +272,17 @@ def describe(group: str, table: pd.DataFrame, caps_of: Mapping[str, Path]) -> st
         Its samples.
     caps_of
         Cohort -> CAPS.
+    accepted
+        Why a refusal of the guard was overridden.
     """
     places = {cohort: str(path) for cohort, path in caps_of.items()}
     date = datetime.now().astimezone().strftime("%d %b %Y, %H:%M:%S")
     n_participants = table[sessions.PARTICIPANT].nunique()
     n_sessions = len(set(sessions.sessions_of(table)))
+    reason = "" if accepted is None else f"Accepted leakage: {accepted}\n"
     return (
         f"Prediction {group} group - {date}\n"
         f"Data loaded from CAPS directories: {places}\n"
         f"Number of participants: {n_participants}\n"
-        f"Number of sessions: {n_sessions}\n"
+        f"Number of sessions: {n_sessions}\n{reason}"
     )

@@ -183,14 +183,11 @@ def _results(planned: PredictPlan, model: Model, loader: Loader, target: Path) -
         seed=record.config.reproducibility.seed if labelled else None,
         images=watcher.of_images() if watcher else None,
     )
-    description = describe(
-        planned.look.name, planned.look.group.table, folder.caps_of(planned.look.group)
-    )
-    accepted = planned.verdict.accepted
+    group, accepted = planned.look.group, planned.verdict.accepted
+    description = describe(planned.look.name, group.table, folder.caps_of(group), accepted)
     if accepted is not None:
         # Whoever reads a number made in spite of the guard reads why beside it.
         said_of = {name: _marked(level, accepted) for name, level in said_of.items()}
-        description += f"Accepted leakage: {accepted}\n"
     return Results(said_of, planned.verdict.to_record(), description)
 
 

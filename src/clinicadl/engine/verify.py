@@ -197,7 +197,8 @@ def _results(maps: Path, number: int, record: Record) -> Iterator[Path]:
     ours = () if record.imported is not None else tuple(record.config.task.selection_metrics)
     for metric in sorted({*names.selection_metrics(maps, number), *ours}):
         looked = [path for path in names.best(maps, number, metric).glob("*") if path.is_dir()]
-        there = {path for path in looked if folder.has_results(maps, number, metric, path.name)}
+        judged = folder.judged_groups(maps, number, metric)
+        there = {names.results(maps, number, metric, name) for name in judged}
         own = {names.results(maps, number, metric, name) for name in names.OWN_GROUPS if ours}
         interpreted = {one for path in looked for one in names.interpretations(path)}
         yield from sorted(there | own | interpreted)

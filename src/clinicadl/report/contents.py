@@ -162,7 +162,7 @@ def _split(maps: Path, config: ExperimentConfig, number: int) -> Split:
             for network in names.networks(maps, number, metric)
         ]
         best = names.best(maps, number, metric)
-        judged = tuple(sorted(path.name for path in best.iterdir() if path.is_dir()))
+        judged = folder.judged_groups(maps, number, metric)
         epochs = tuple(int(facts["epoch"]) for facts in stored)
         models.append(Model(metric, epochs, _scores(best / names.VALIDATION, metric), judged))
     return Split(number, state, tuple(models))

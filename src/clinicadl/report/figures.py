@@ -7,10 +7,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from clinicadl.report.story import SAID, TRUE, Curves, Result
+from clinicadl.report.story import Curves, Result
+from clinicadl.tasks.base import TRUE_LABEL
+from clinicadl.tasks.judging import columns_of, confusions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,10 @@ class Drawn(NamedTuple):
 
 
 def all_of(
-    curves: Sequence[Curves], results: Sequence[Result], classes: Mapping[int, str]
+    curves: Sequence[Curves],
+    results: Sequence[Result],
+    classes: Mapping[int, str],
+    labels: Sequence[str],
 ) -> Iterator[Drawn]:
     """Yield the figures of a report, in their order.
 
@@ -49,6 +53,8 @@ def all_of(
         Those that are drawn.
     classes
         Node -> class; empty where the task has none.
+    labels
+        What a regression has learnt; empty elsewhere.
     """
     from matplotlib import rc_context
 
@@ -56,13 +62,15 @@ def all_of(
         if curves:
             yield _learning(curves)
         for group in dict.fromkeys(one.group for one in results):
-            some = [one for one in results if one.group == group and TRUE in one.predictions]
+            some = [one for one in results if one.group == group and one.is_labelled]
             if some and classes:
-                if len(classes) == 2:
-                    yield _roc(group, some, classes)
+                both = [one for one in some if one.predictions[TRUE_LABEL].nunique() == 2]
+                if len(classes) == 2 and both:
+                    yield _roc(group, both, classes)
                 yield _confusion(group, some, classes)
-            elif some and SAID in some[0].predictions:
-                yield _regression(group, some)
+            elif some:
+                for label, columns in zip(labels, columns_of(labels), strict=True):
+                    yield _regression(group, some, label, columns)
 
 
 def _learning(curves: Sequence[Curves]) -> Drawn:
@@ -115,9 +123,7 @@ def _roc(group: str, results: Sequence[Result], classes: Mapping[int, str]) -> D
     named = {name: node for node, name in classes.items()}
     positive = named.get(results[0].positive, max(classes))
     for number, one in enumerate(results):
-        is_positive = one.predictions[TRUE].to_numpy() == positive
-        if is_positive.all() or not is_positive.any():
-            continue
+        is_positive = one.predictions[TRUE_LABEL].to_numpy() == positive
         points = roc(one.predictions[f"proba{positive}"].to_numpy(), is_positive)
         area = np.trapezoid(points[:, 1], points[:, 0])
         axes.plot(
@@ -138,7 +144,7 @@ def _confusion(group: str, results: Sequence[Result], classes: Mapping[int, str]
     figure, rows = _axes(len(results), width=2.6, height=2.5)
     names = list(classes.values())
     for one, axes in zip(results, rows, strict=True):
-        table = counts(one.predictions, [*classes])
+        table = confusions(one.predictions, len(names)).sum(0)
         axes.imshow(
             table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1
         )
@@ -156,31 +162,25 @@ def _confusion(group: str, results: Sequence[Result], classes: Mapping[int, str]
     )  # fmt: skip
 
 
-def counts(predictions: pd.DataFrame, nodes: Sequence[int]) -> NDArray[np.int64]:
-    """Return how many images of each class were said to be of each, shape (true, said)."""
-    return np.array([
-        [int(((predictions[TRUE] == true) & (predictions[SAID] == said)).sum()) for said in nodes]
-        for true in nodes
-    ])  # fmt: skip
-
-
-def _regression(group: str, results: Sequence[Result]) -> Drawn:
+def _regression(
+    group: str, results: Sequence[Result], label: str, columns: tuple[str, str]
+) -> Drawn:
     figure, rows = _axes(2 * len(results), width=2.9, height=2.7)
     for number, one in enumerate(results):
-        true, said = (one.predictions[name].to_numpy() for name in (TRUE, SAID))
+        true, said = (one.predictions[name].to_numpy() for name in columns)
         scatter, residuals = rows[2 * number : 2 * number + 2]
         scatter.scatter(true, said, s=12, color=TRAIN, alpha=0.7, lw=0)
         low, high = min(true.min(), said.min()), max(true.max(), said.max())
         scatter.plot([low, high], [low, high], color=MUTED, lw=0.8, ls=":")
         title = f"split {one.split}, by {one.chosen_by}"
-        scatter.set(xlabel="true", ylabel="said", title=title)
+        scatter.set(xlabel=f"true {label}", ylabel=f"said {label}", title=title)
         residuals.scatter(true, said - true, s=12, color=VALIDATION, alpha=0.7, lw=0)
         residuals.axhline(0, color=MUTED, lw=0.8, ls=":")
-        residuals.set(xlabel="true", ylabel="said - true", title="residuals")
+        residuals.set(xlabel=f"true {label}", ylabel="said - true", title="residuals")
     return _drawn(
-        figure, f"regression-{group}",
-        f"What the models said of {group} against the truth, and the residuals; a slope in these "
-        "is a pull towards the mean of train.",
+        figure, f"regression-{group}" if columns[0] == TRUE_LABEL else f"{label}-{group}",
+        f"What the models said of {label} in {group} against the truth, and the residuals; a slope "
+        "in these is a pull towards the mean of train.",
     )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -118,7 +117,7 @@ def ready(config: CompareConfig) -> Planned:
 def _accepted(config: CompareConfig, opened: Sequence[Maps], splits: Sequence[int]) -> set[str]:
     """Return the reasons for which refusals of the guard were overridden."""
     found = (
-        folder.accepted_leakage(maps.path, split, *_key(config))
+        folder.read_verdict(maps.path, split, *_key(config)).accepted
         for maps, split in product(opened, splits)
     )
     return {reason for reason in found if reason is not None}
@@ -168,7 +167,7 @@ def _splits(config: CompareConfig, opened: Sequence[Maps]) -> tuple[int, ...]:
     for maps, found in zip(opened, there, strict=True):
         missing = sorted({*config.split} - found)
         if missing or not found:
-            known = [f"split-{split} by {by}: {listed(_judged(maps.path, split, by))}"
+            known = [f"split-{split} by {by}: {listed(folder.judged_groups(maps.path, split, by))}"
                      for split in names.split_numbers(maps.path)
                      for by in names.selection_metrics(maps.path, split)]  # fmt: skip
             raise MissingInputError(
@@ -183,10 +182,6 @@ def _splits(config: CompareConfig, opened: Sequence[Maps]) -> tuple[int, ...]:
             fix="Make them with: clinicadl predict",
         )  # fmt: skip
     return tuple(sorted(config.split or shared))
-
-
-def _judged(maps: Path, split: int, metric: str) -> list[str]:
-    return sorted(path.name for path in names.best(maps, split, metric).iterdir() if path.is_dir())
 
 
 def _predictions(config: CompareConfig, maps: Maps, split: int, group: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clinicadl.config.report import ReportConfig
+from clinicadl.config.task import Regression
 from clinicadl.errors import MissingExtraError
 from clinicadl.layouts import files
 from clinicadl.report import figures, story
@@ -47,7 +48,7 @@ def write_report(config: ReportConfig) -> Path:
         if not config.overwrite:
             files.refuse_existing(path)
     told = story.read(config.maps_directory)
-    drawn = [*figures.all_of(told.curves, _drawn_results(told), story.classes(told))]
+    drawn = [*_figures(told)]
     text = _as_json(told) if config.format == "json" else _page(told, drawn, config)
     if config.figures is not None:
         with files.whole_folder(config.figures, overwrite=config.overwrite) as folder:
@@ -56,6 +57,12 @@ def write_report(config: ReportConfig) -> Path:
                 (folder / f"{one.name}.png").write_bytes(one.png)
     files.write_text(config.page, text)
     return config.page
+
+
+def _figures(told: Story) -> Iterator[Drawn]:
+    task = told.record.config.task
+    labels = task.labels if isinstance(task, Regression) else ()
+    return figures.all_of(told.curves, _drawn_results(told), story.classes(told), labels)
 
 
 def _drawn_results(told: Story) -> list[Result]:
@@ -109,12 +116,11 @@ def warnings(told: Story) -> Iterator[str]:
         # On train and validation it says what everybody expects.
         for sentence in () if one.is_own else one.findings:
             yield f"{where}: {sentence}"
-    for one in told.results:
-        if one.says_one_thing:
-            yield (
-                f"The best model of split {one.split} by {one.chosen_by} says the same of every "
-                f"image of {one.group}: it has learnt nothing that tells them apart."
-            )
+    for one in story.saying_one_thing(told):
+        yield (
+            f"The best model of split {one.split} by {one.chosen_by} says the same of every "
+            f"image of {one.group}: it has learnt nothing that tells them apart."
+        )
     for people in told.people:
         if people.split is None and people.n_shared:
             yield f"{people.group}: {_SHARED} ({people.n_shared} of {people.n_participants})"
@@ -193,8 +199,9 @@ def _as_json(told: Story) -> str:
                     for row in one.rows
                 ],
             }
-            for one in told.besides
+            for one in told.besides.found
         ],
+        "without_baselines": told.besides.alone,
         "looks": told.contents.looks.to_dict("records"),
         "checklist": dict(checklist(told)),
         "record": told.record.model_dump(mode="json"),

@@ -13,18 +13,18 @@ import pandas as pd
 from clinicadl.config.compare import CompareConfig
 from clinicadl.config.read import to_toml
 from clinicadl.config.task import Classification, Regression
+from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import tsv
-from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.record import Record
 from clinicadl.report.comparison import BOOTSTRAP, Row, compare
 from clinicadl.report.contents import Contents, contents
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import IMAGE
+from clinicadl.tasks.base import IMAGE, POSITIVE_CLASS, PREDICTED_LABEL
+from clinicadl.tasks.judging import columns_of
+from clinicadl.tasks.metrics_table import ROWS
 
-TRUE, SAID = "true_label", "predicted_label"
-"""Columns of a table of predictions."""
-_ROWS = {"Values": "value", "Lower bound CI": "low", "Upper bound CI": "high"}
+_ROWS = dict(zip(ROWS, ("value", "low", "high"), strict=False))
 """Row of a table of metrics -> what it is here."""
 
 
@@ -63,10 +63,9 @@ class Result(NamedTuple):
         return next((metric.about for metric in self.metrics), "")
 
     @property
-    def says_one_thing(self) -> bool:
-        """Whether the model says the same of every image of several."""
-        said = self.predictions.get(SAID)
-        return said is not None and len(said) > 1 and said.nunique() == 1
+    def is_labelled(self) -> bool:
+        """Whether the truth was known, so that there are metrics."""
+        return bool(self.metrics)
 
 
 class Beside(NamedTuple):
@@ -79,6 +78,13 @@ class Beside(NamedTuple):
     """Of the baseline."""
     rows: tuple[Row, ...]
     """A metric each, by the paired bootstrap."""
+
+
+class Besides(NamedTuple):
+    """All of them, and why some results stand alone."""
+
+    found: tuple[Beside, ...]
+    alone: tuple[str, ...]
 
 
 class Curves(NamedTuple):
@@ -112,7 +118,7 @@ class Story(NamedTuple):
     curves: tuple[Curves, ...]
     results: tuple[Result, ...]
     """Those of groups that the models have not seen come first."""
-    besides: tuple[Beside, ...]
+    besides: Besides
     """Of those."""
     settings: str
     """TOML."""
@@ -146,23 +152,34 @@ def read(maps: Path) -> Story:
         n_seen=len(seen),
         curves=tuple(_curves(maps)),
         results=tuple(results),
-        besides=tuple(_besides(maps, record, results)),
+        besides=_besides(maps, record, results),
         settings=to_toml(record.config),
         environment=names.environment(maps).read_text(encoding="utf-8"),
     )
 
 
-def _besides(maps: Path, record: Record, results: Sequence[Result]) -> Iterator[Beside]:
+def _besides(maps: Path, record: Record, results: Sequence[Result]) -> Besides:
+    found: list[Beside] = []
+    alone: list[str] = []
     if not isinstance(record.config.task, Classification | Regression):
-        return
-    tested = [one for one in results if not one.is_own and TRUE in one.predictions]
+        return Besides((), ())
+    tested = [one for one in results if not one.is_own and one.is_labelled]
     for group, metric in dict.fromkeys((one.group, one.chosen_by) for one in tested):
-        chosen = CompareConfig(maps=(maps,), group=group, selection_metric=metric)
-        table = compare(chosen).table[[*Row._fields]]
+        splits = {one.split for one in tested if (one.group, one.chosen_by) == (group, metric)}
+        chosen = CompareConfig(
+            maps=(maps,), group=group, selection_metric=metric, split=tuple(sorted(splits))
+        )
+        try:
+            table = compare(chosen).table[[*Row._fields]]
+        except InvalidDataError as error:
+            # Such as one participant, whom nothing can resample: the metrics stand all the same.
+            alone.append(f"{group}, best by {metric}: {error}")
+            continue
         rows = [Row(*cells) for cells in table.itertuples(index=False)]
         of_splits = [row for row in rows if row.test == BOOTSTRAP and row.split.isdigit()]
         for (split, name), some in groupby(of_splits, key=lambda row: (row.split, row.second)):
-            yield Beside(split, metric, group, name, tuple(some))
+            found.append(Beside(split, metric, group, name, tuple(some)))
+    return Besides(tuple(found), tuple(alone))
 
 
 def _people(found: Contents, seen: set[str]) -> Iterator[People]:
@@ -182,33 +199,30 @@ def _curves(maps: Path) -> Iterator[Curves]:
 def _results(maps: Path) -> Iterator[Result]:
     for split in names.split_numbers(maps):
         for metric in names.selection_metrics(maps, split):
-            for path in sorted(names.best(maps, split, metric).iterdir()):
-                if path.is_dir() and names.predictions(path, IMAGE).is_file():
-                    yield _result(maps, split, metric, path)
+            for group in folder.judged_groups(maps, split, metric):
+                yield _result(maps, split, metric, group)
 
 
-def _result(maps: Path, split: int, metric: str, path: Path) -> Result:
-    guard = read_json(names.guard(path), "record of the guard")
-    table = names.metrics(path, IMAGE)
+def _result(maps: Path, split: int, metric: str, group: str) -> Result:
+    verdict = folder.read_verdict(maps, split, metric, group)
+    table = names.metrics(names.results(maps, split, metric, group), IMAGE)
     return Result(
         split=split,
         chosen_by=metric,
-        group=path.name,
-        predictions=folder.read_predictions(maps, split, metric, path.name, IMAGE),
+        group=group,
+        predictions=folder.read_predictions(maps, split, metric, group, IMAGE),
         metrics=tuple(_metrics(table)) if table.is_file() else (),
-        findings=tuple(str(one["sentence"]) for one in guard["findings"]),
-        accepted=guard["accepted"],
+        findings=verdict.findings,
+        accepted=verdict.accepted,
     )
 
 
 def _metrics(path: Path) -> Iterator[Metric]:
     table = tsv.read(path, "table of metrics")
     index = [str(cell) for cell in table.iloc[:, 0]]
-    about = ""
-    if "positive_class" in table.columns:
-        about = str(table["positive_class"].iloc[0])
+    about = str(table[POSITIVE_CLASS].iloc[0]) if POSITIVE_CLASS in table.columns else ""
     for name in table.columns[1:]:
-        if name in ("positive_class", names.ACCEPTED):
+        if name in (POSITIVE_CLASS, names.ACCEPTED):
             continue
         cells: dict[str, float | None] = dict.fromkeys(_ROWS.values())
         for row, what in _ROWS.items():
@@ -223,6 +237,17 @@ def _number(cell: object) -> float | None:
     except ValueError:
         return None
     return None if isnan(found) else found
+
+
+def saying_one_thing(story: Story) -> Iterator[Result]:
+    """Yield the results of models that say the same of every image of several."""
+    task = story.record.config.task
+    columns = [PREDICTED_LABEL] if isinstance(task, Classification) else []
+    if isinstance(task, Regression):
+        columns = [said for _, said in columns_of(task.labels)]
+    for one in story.results:
+        if columns and len(one.predictions) > 1 and (one.predictions[columns].nunique() == 1).all():
+            yield one
 
 
 def classes(story: Story) -> Mapping[int, str]:

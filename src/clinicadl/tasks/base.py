@@ -15,6 +15,8 @@ PREDICTED_LABEL = "predicted_label"
 LOSS = "loss"
 """Column of the loss of a sample, and name of the mean loss of a set."""
 NO_LABEL = -1
+POSITIVE_CLASS = "positive_class"
+"""Column of a metrics table: the class that the metrics of two classes are about."""
 """Target of a sample whose label is unknown."""
 
 Target = int | float | tuple[float, ...]

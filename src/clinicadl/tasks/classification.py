@@ -21,7 +21,14 @@ from clinicadl.errors import InvalidDataError, listed
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks import vote
 from clinicadl.tasks.added_metrics import with_added
-from clinicadl.tasks.base import LOSS, NO_LABEL, PREDICTED_LABEL, TRUE_LABEL, Target
+from clinicadl.tasks.base import (
+    LOSS,
+    NO_LABEL,
+    POSITIVE_CLASS,
+    PREDICTED_LABEL,
+    TRUE_LABEL,
+    Target,
+)
 from clinicadl.tasks.judging import confusions
 from clinicadl.tasks.losses import CLASSIFICATION as LOSSES
 from clinicadl.tasks.losses import Loss
@@ -29,7 +36,6 @@ from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means
 
 logger = logging.getLogger(__name__)
 
-POSITIVE_CLASS = "positive_class"
 """Column of a metrics table that names the class that sensitivity and the like are about."""
 
 _WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")

@@ -20,6 +20,7 @@ from clinicadl.errors import (
 )
 from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
+    TEMPORARY,
     existing_folder,
     is_held,
     lock,
@@ -454,11 +455,34 @@ def read_predictions(maps: Path, split: int, metric: str, name: str, level: str)
         raise InvalidDataError("A prediction is not a number", where=path, found=error) from error
 
 
-def accepted_leakage(maps: Path, split: int, metric: str, name: str) -> str | None:
-    """Return why a refusal of the guard was overridden for some results; None if none was."""
+class Guarded(NamedTuple):
+    """What the guard said before a model looked at a data group."""
+
+    findings: tuple[str, ...]
+    accepted: str | None
+    """Why a refusal was overridden; None if none was."""
+
+
+def read_verdict(maps: Path, split: int, metric: str, name: str) -> Guarded:
+    """Return what the guard said of some results.
+
+    Raises
+    ------
+    MissingInputError
+        Its record is gone.
+    InvalidDataError
+        It is damaged.
+    """
     verdict = read_json(names.guard(names.results(maps, split, metric, name)), "verdict of guard")
     reason = verdict.get("accepted")
-    return None if reason is None else str(reason)
+    findings = tuple(str(found["sentence"]) for found in verdict.get("findings", ()))
+    return Guarded(findings, None if reason is None else str(reason))
+
+
+def judged_groups(maps: Path, split: int, metric: str) -> tuple[str, ...]:
+    """Return the data groups that a model has results on, sorted."""
+    folders = names.best(maps, split, metric).iterdir()
+    return tuple(sorted(one.name for one in folders if has_results(maps, split, metric, one.name)))
 
 
 def has_results(maps: Path, split: int, metric: str, name: str) -> bool:
@@ -467,7 +491,10 @@ def has_results(maps: Path, split: int, metric: str, name: str) -> bool:
     A folder that holds interpretations alone has none.
     """
     folder = names.results(maps, split, metric, name)
-    return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+    # A result that is being made lies in a hidden folder beside its place.
+    if name.startswith(TEMPORARY) or not folder.is_dir():
+        return False
+    return any(path.is_file() for path in folder.iterdir())
 
 
 def is_unfinished(maps: Path, split: int) -> bool:
