@@ -21,7 +21,7 @@ from clinicadl.cli.main import root
 from clinicadl.errors import MissingInputError, OutputError
 from clinicadl.layouts.maps import folder, names
 from clinicadl.report import figures, page, story
-from clinicadl.tasks.judging import confusions
+from clinicadl.tasks.judging import columns_of, confusions
 
 
 @pytest.fixture(scope="module")
@@ -101,19 +101,26 @@ def test_the_metrics_are_those_of_the_tables(tested, tmp_path):
 
 def test_each_result_stands_beside_what_saw_no_image(tested, tmp_path):
     told = story.read(tested)
-    assert {(one.group, one.chosen_by, one.name) for one in told.besides.found} == {
-        ("test", metric, "majority class") for metric in ("loss", "BA")
+    assert {(one.group, one.chosen_by, one.name) for one in told.compared.baselines} == {
+        ("test", metric, name)
+        for metric in ("loss", "BA")
+        for name in ("majority class", "age + sex")
     }
-    beside = told.besides.found[0]
+    beside = told.compared.baselines[0]
     result = next(one for one in told.tested if one.chosen_by == beside.chosen_by)
     own = {metric.name: metric.value for metric in result.metrics}
     by_name = {row.metric: row for row in beside.rows}
     assert by_name["BA"].second_value == 0.5
     for name in ("BA", "accuracy", "sensitivity"):
         assert by_name[name].first_value == pytest.approx(own[name])
-    assert "Beside majority class" in written(tested, tmp_path).read_text()
+    text = written(tested, tmp_path).read_text()
+    assert "Beside majority class" in text
+    # It stands in the table of the metrics, too.
+    ba = next(row for row in text.splitlines() if row.startswith("<tr><td>BA</td>"))
+    assert ba.count('<td class="n alone">') == 4
+    assert '<td class="n alone">0.500</td>' in ba
     content = json.loads(written(tested, tmp_path, format="json", overwrite=True).read_text())
-    assert len(content["beside_baselines"]) == len(told.besides.found)
+    assert len(content["beside_baselines"]) == len(told.compared.baselines)
 
 
 def test_text_says_the_same(tested, tmp_path):
@@ -128,7 +135,7 @@ def test_the_figures_are_kept_as_files(tested, tmp_path):
     folder = tmp_path / "figures"
     written(tested, tmp_path, figures=folder)
     found = {path.name for path in folder.iterdir()}
-    made = ("learning", "roc-test", "confusion-test")
+    made = ("learning", "roc-test", "confusion-test", "calibration-test", "cases-test")
     assert found == {f"{name}.{kind}" for name in made for kind in ("svg", "png")}
     for path in folder.glob("*.svg"):
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
@@ -192,7 +199,10 @@ def test_a_regression_has_residuals_and_a_reconstruction_its_curves(
 ):
     data = config_of(prepared_once).data.model_dump()
     for task, expected in (
-        ({"name": "regression", "label": "age"}, {"learning", "regression-validation"}),
+        (
+            {"name": "regression", "label": "age"},
+            {"learning", "regression-validation", "cases-validation"},
+        ),
         ({"name": "reconstruction"}, {"learning"}),
     ):
         config = read_experiment(
@@ -225,8 +235,8 @@ def test_groups_of_one_and_without_labels_are_reported(trained, prepared_once, f
         predict(config, trained, name)
     told = story.read(trained)
     assert {one.group: one.is_labelled for one in told.tested} == {"alone": True, "unknown": False}
-    assert len(told.besides.alone) == 2
-    assert all(said.startswith("alone, best by") for said in told.besides.alone)
+    assert len(told.compared.remarks) == 2
+    assert all(said.startswith("alone, best by") for said in told.compared.remarks)
     text = write_report(ReportConfig(maps_directory=trained, format=form)).read_text()
     assert "has one participant" in text
     assert "unknown" in text
@@ -241,7 +251,11 @@ def test_each_label_of_a_regression_has_its_figure(tested):
     said = one.predictions[["participant_id", "session_id"]].assign(
         **dict(zip(columns, both.T, strict=True))
     )
-    made = figures.all_of((), [one._replace(predictions=said)], {}, ("age", "score"))
+    results = [one._replace(predictions=said)]
+    made = [
+        figures.regression("test", results, label, pair)
+        for label, pair in zip(("age", "score"), columns_of(("age", "score")), strict=True)
+    ]
     assert [figure.name for figure in made] == ["age-test", "score-test"]
 
 

@@ -17,6 +17,14 @@ class ReportConfig(Section):
     )
     output: Path | None = setting(None, "File to be made (default: report.FORMAT in the MAPS)")
     figures: Path | None = setting(None, "Folder that gets each figure as SVG and PNG, too")
+    covariates_tsv: Path | None = setting(
+        None,
+        "Table with age, sex, site, scanner for balance, subgroups and what they alone can tell "
+        "(default: the table that the splits were made from, where it is still there)",
+    )
+    examples: int = setting(
+        4, "Right cases of each group that are shown, and as many wrong ones", ge=0, le=20
+    )
     overwrite: bool = setting(False, "Replace the report and the figures of before")
 
     @property

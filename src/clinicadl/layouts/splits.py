@@ -32,6 +32,7 @@ DIGEST = "sha256"
 _FILES = "files"
 _PARTICIPANTS = "participants"
 _SUBSET = "subset_name"
+_MADE_FROM = "data_tsv"
 
 
 class Division(NamedTuple):
@@ -319,6 +320,22 @@ def _existing(table: Path) -> Path:
         "The table of a split does not exist", where=table,
         found=f"tables {listed(there)}" if there else "no tables in this folder", fix=fix,
     )  # fmt: skip
+
+
+def made_from(folder: Path) -> Path | None:
+    """Return the table that a folder of tables was made from, if it is there and is still that one.
+
+    Raises
+    ------
+    InvalidDataError
+        The record of the folder is damaged.
+    """
+    record = _record(folder / SPLIT_JSON) or _record(folder / KFOLD_JSON)
+    name, digest = record.get(_MADE_FROM), record.get(DIGEST)
+    if not isinstance(name, str):
+        return None
+    table = inside(folder.resolve().parent, name)
+    return table if table.is_file() and sha256(table) == digest else None
 
 
 def test_tables(tsv_directory: Path) -> list[Path]:

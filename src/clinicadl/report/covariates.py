@@ -74,7 +74,9 @@ def read_covariates(config: CompareConfig, labels: tuple[str, ...]) -> Covariate
     if path is None:
         return None
     table = sessions.read(path, needs=(*config.confounds, *config.subgroups))
-    columns = config.confounds or tuple(name for name in USUAL if name in table.columns)
+    columns = config.confounds or tuple(
+        name for name in USUAL if name in table.columns and name not in labels
+    )
     if not columns and not config.subgroups:
         raise MissingInputError(
             "The table of covariates has none of age, sex and site", where=path,

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from clinicadl.config.report import ReportConfig
-from clinicadl.config.task import Regression
 from clinicadl.errors import MissingExtraError
 from clinicadl.layouts import files
 from clinicadl.report import figures, story
+from clinicadl.report.cases import Pictures, pictures
 from clinicadl.report.figures import Drawn
-from clinicadl.report.story import Result, Story
+from clinicadl.report.results import Result, classes
+from clinicadl.report.story import Beside, Story
 
 _TEMPLATES = {"html": "page.html.j2", "md": "page.md.j2"}
 _SHARED = "the models have seen participants of this group"
@@ -47,30 +48,27 @@ def write_report(config: ReportConfig) -> Path:
         files.refuse_unwritable(path)
         if not config.overwrite:
             files.refuse_existing(path)
-    told = story.read(config.maps_directory)
-    drawn = [*_figures(told)]
-    text = _as_json(told) if config.format == "json" else _page(told, drawn, config)
+    told = story.read(config.maps_directory, config.covariates_tsv)
+    shown = _shown(told)
+    drawn = [*figures.all_of(told, shown)]
+    seen = pictures(told, shown, config.examples)
+    of_maps = [one.figure for one in seen.maps if one.figure is not None]
+    text = _as_json(told) if config.format == "json" else _page(told, drawn, seen, config)
     if config.figures is not None:
         with files.whole_folder(config.figures, overwrite=config.overwrite) as folder:
-            for one in drawn:
+            for one in (*drawn, *seen.cases, *of_maps):
                 (folder / f"{one.name}.svg").write_text(one.svg, encoding="utf-8")
                 (folder / f"{one.name}.png").write_bytes(one.png)
     files.write_text(config.page, text)
     return config.page
 
 
-def _figures(told: Story) -> Iterator[Drawn]:
-    task = told.record.config.task
-    labels = task.labels if isinstance(task, Regression) else ()
-    return figures.all_of(told.curves, _drawn_results(told), story.classes(told), labels)
-
-
-def _drawn_results(told: Story) -> list[Result]:
+def _shown(told: Story) -> list[Result]:
     """Return those on groups that no model has seen; where there are none, those on validation."""
     return [*told.tested] or [one for one in told.results if one.group == "validation"]
 
 
-def _page(told: Story, drawn: list[Drawn], config: ReportConfig) -> str:
+def _page(told: Story, drawn: list[Drawn], seen: Pictures, config: ReportConfig) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
@@ -79,13 +77,15 @@ def _page(told: Story, drawn: list[Drawn], config: ReportConfig) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["number"] = number
+    environment.filters["short"] = short
     return environment.get_template(_TEMPLATES[config.format]).render(
         story=told,
         contents=told.contents,
         record=told.record,
         drawn=drawn,
+        seen=seen,
         figures=config.figures,
-        classes=story.classes(told),
+        classes=classes(told.record),
         checklist=[*checklist(told)],
         warnings=[*warnings(told)],
         command=f"clinicadl train from-maps {told.maps} NEW_MAPS",
@@ -103,6 +103,22 @@ def number(value: float | None) -> str:
     if value is None or isnan(value):
         return "-"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def short(cell: object) -> str:
+    """Return the cell of a table, its number with three decimals.
+
+    Examples
+    --------
+    >>> short("0.123456"), short("sub-01"), short("12")
+    ('0.123', 'sub-01', '12')
+    """
+    text = str(cell)
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return text if value.is_integer() else number(value)
 
 
 def warnings(told: Story) -> Iterator[str]:
@@ -170,6 +186,11 @@ def checklist(told: Story) -> Iterator[tuple[str, str]]:
     yield "Availability of data and code", author
 
 
+def _beside(one: Beside) -> dict[str, Any]:
+    rows = [{name: _finite(cell) for name, cell in row._asdict().items()} for row in one.rows]
+    return {**one._asdict(), "rows": rows}
+
+
 def _finite(cell: str | float) -> str | float | None:
     return None if isinstance(cell, float) and isnan(cell) else cell
 
@@ -191,17 +212,23 @@ def _as_json(told: Story) -> str:
             }
             for one in told.results
         ],
-        "beside_baselines": [
+        "beside_baselines": [_beside(one) for one in told.compared.baselines],
+        "subgroups": [_beside(one) for one in told.compared.subgroups],
+        "remarks": [*told.compared.remarks, *told.flow.remarks],
+        "decisions": [
             {
                 **one._asdict(),
-                "rows": [
-                    {name: _finite(cell) for name, cell in row._asdict().items()}
-                    for row in one.rows
-                ],
+                "curves": [curve.to_dict("records") for curve in one.curves],
+                "at_threshold": [metric._asdict() for metric in one.at_threshold],
+                "sets": None if one.sets is None else one.sets._asdict(),
             }
-            for one in told.besides.found
+            for one in told.decisions
         ],
-        "without_baselines": told.besides.alone,
+        "flow": [
+            {**one._asdict(), "left_out": [left._asdict() for left in one.left_out]}
+            for one in told.flow.steps
+        ],
+        "balance": [{"set": one.name, **one.cells} for one in told.balance],
         "looks": told.contents.looks.to_dict("records"),
         "checklist": dict(checklist(told)),
         "record": told.record.model_dump(mode="json"),

@@ -108,6 +108,48 @@ def cut(volume: NDArray[Any], plane: Plane, at: int) -> Pixels:
     return turned(np.take(volume, at, axis=plane.across), plane)
 
 
+def draw(
+    panels: Any,
+    voxels: NDArray[Any],
+    affine: Affine,
+    *,
+    at: Voxel,
+    **look: Any,
+) -> None:
+    """Draw the three planes of a volume through a voxel.
+
+    Parameters
+    ----------
+    panels
+        Three axes.
+    voxels
+        Shape (x, y, z).
+    affine
+        Voxel to world, in mm, RAS+, shape (4, 4).
+    at
+        The voxel.
+    **look
+        Of `matplotlib.axes.Axes.imshow`; an array among them is cut as the volume is.
+    """
+    size = voxel_size(affine)
+    for panel, plane in zip(panels, planes_of(affine), strict=True):
+        level = at[plane.across]
+        own: dict[str, Any] = {
+            name: cut(value, plane, level).T if isinstance(value, np.ndarray) else value
+            for name, value in look.items()
+        }
+        panel.imshow(
+            cut(voxels, plane, level).T, origin="lower",
+            aspect=size[plane.up] / size[plane.along], interpolation="nearest", **own,
+        )  # fmt: skip
+        # Of several volumes in one panel the first turned it already.
+        if panel.xaxis_inverted() != plane.runs_left:
+            panel.invert_xaxis()
+        if panel.yaxis_inverted() != plane.runs_down:
+            panel.invert_yaxis()
+        panel.set_axis_off()
+
+
 def turned(flat: NDArray[Any], plane: Plane) -> Pixels:
     """Return voxels of a plane, in the order of the volume's axes, in the order of the page's."""
     return flat.T if plane.along > plane.up else flat

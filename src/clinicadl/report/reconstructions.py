@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clinicadl.engine.events import Event, SplitEnded, SplitStarted
 from clinicadl.engine.given_back import KINDS
@@ -16,7 +15,7 @@ from clinicadl.layouts import images
 from clinicadl.layouts.files import whole_file
 from clinicadl.layouts.images import Image
 from clinicadl.layouts.maps import names
-from clinicadl.report.planes import cut, middle, planes_of, voxel_size
+from clinicadl.report.planes import draw, middle
 
 SHEET = "reconstructions.png"
 """Name of the page, beside the tables of a data group."""
@@ -120,29 +119,8 @@ def figure(kept: list[Kept]) -> Any:
             )
         ):
             panels = row[3 * number : 3 * number + 3]
-            _draw(panels, voxels, one.given.affine, at=at, ends=ends)
+            look = {"cmap": "gray", "vmin": ends[0], "vmax": ends[1]}
+            draw(panels, voxels, one.given.affine, at=at, **look)
             panels[1].set_title(f"{one.name}: {what}", color="white", fontsize=6)
     drawn.tight_layout(pad=0.3)
     return drawn
-
-
-def _draw(
-    panels: Any,
-    voxels: NDArray[np.float32],
-    affine: NDArray[np.float64],
-    *,
-    at: tuple[int, int, int],
-    ends: tuple[float, float],
-) -> None:
-    size = voxel_size(affine)
-    for panel, plane in zip(panels, planes_of(affine), strict=True):
-        pixels = cut(voxels, plane, at[plane.across])
-        panel.imshow(
-            pixels.T, cmap="gray", vmin=ends[0], vmax=ends[1], origin="lower",
-            aspect=size[plane.up] / size[plane.along], interpolation="nearest",
-        )  # fmt: skip
-        if plane.runs_left:
-            panel.invert_xaxis()
-        if plane.runs_down:
-            panel.invert_yaxis()
-        panel.set_axis_off()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,74 +16,44 @@ from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import tsv
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.record import Record
-from clinicadl.report.comparison import BOOTSTRAP, Row, compare
-from clinicadl.report.contents import Contents, contents
+from clinicadl.report.comparison import BOOTSTRAP, SUBGROUP, Comparison, Row, compare
+from clinicadl.report.contents import Contents, Group, contents
+from clinicadl.report.covariates import USUAL
+from clinicadl.report.decisions import Decision, decided
+from clinicadl.report.flow import Balance, Flow, balance
+from clinicadl.report.flow import read as flow_of
+from clinicadl.report.results import Result
+from clinicadl.report.results import read as results_of
 from clinicadl.tables import sessions
-from clinicadl.tasks.base import IMAGE, POSITIVE_CLASS, PREDICTED_LABEL
+from clinicadl.tables.sessions import Source
+from clinicadl.tasks.base import PREDICTED_LABEL
 from clinicadl.tasks.judging import columns_of
-from clinicadl.tasks.metrics_table import ROWS
 
-_ROWS = dict(zip(ROWS, ("value", "low", "high"), strict=False))
-"""Row of a table of metrics -> what it is here."""
-
-
-class Metric(NamedTuple):
-    """A metric with its 95 % interval; None where there is none."""
-
-    name: str
-    value: float | None
-    low: float | None
-    high: float | None
-    about: str
-    """The class that it is about; empty where it is about all."""
-
-
-class Result(NamedTuple):
-    """What one model said of the images of one data group."""
-
-    split: int
-    chosen_by: str
-    group: str
-    predictions: pd.DataFrame
-    metrics: tuple[Metric, ...]
-    findings: tuple[str, ...]
-    """What the guard found."""
-    accepted: str | None
-    """The reason for which that was overridden."""
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the model was fitted or chosen on this group."""
-        return self.group in names.OWN_GROUPS
-
-    @property
-    def positive(self) -> str:
-        """The class that the metrics are about; empty where there is none."""
-        return next((metric.about for metric in self.metrics), "")
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether the truth was known, so that there are metrics."""
-        return bool(self.metrics)
+_SCANNER = ("scanner",)
+"""By which results are told apart too; no confound by itself, as it mostly is the site again."""
 
 
 class Beside(NamedTuple):
-    """A model beside one that saw no image: the majority class, or the mean of train."""
+    """A model beside another, or its images of some participants beside those of the others."""
 
     split: str
     chosen_by: str
     group: str
     name: str
-    """Of the baseline."""
+    """Of a model that saw no image: the majority, the mean, age and sex; or of the subgroup."""
+    others: str
+    """Who a subgroup is beside; empty of models."""
     rows: tuple[Row, ...]
-    """A metric each, by the paired bootstrap."""
+    """A metric each, by the bootstrap over participants."""
 
 
-class Besides(NamedTuple):
-    """All of them, and why some results stand alone."""
+class Compared(NamedTuple):
+    """The results on groups that the models have not seen, beside what a reader must know."""
 
-    found: tuple[Beside, ...]
-    alone: tuple[str, ...]
+    baselines: tuple[Beside, ...] = ()
+    subgroups: tuple[Beside, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """Why some of these are missing."""
 
 
 class Curves(NamedTuple):
@@ -118,8 +87,11 @@ class Story(NamedTuple):
     curves: tuple[Curves, ...]
     results: tuple[Result, ...]
     """Those of groups that the models have not seen come first."""
-    besides: Besides
-    """Of those."""
+    compared: Compared
+    decisions: tuple[Decision, ...]
+    """What validation makes of the probabilities of the same models."""
+    flow: Flow
+    balance: tuple[Balance, ...]
     settings: str
     """TOML."""
     environment: str
@@ -130,20 +102,33 @@ class Story(NamedTuple):
         return tuple(one for one in self.results if not one.is_own)
 
 
-def read(maps: Path) -> Story:
+def read(maps: Path, covariates_tsv: Path | None = None) -> Story:
     """Return what there is to say of a MAPS of this release.
+
+    Parameters
+    ----------
+    maps
+        The MAPS.
+    covariates_tsv
+        Table with age, sex, site; None takes the one that the splits were made from.
 
     Raises
     ------
     MissingInputError
-        There is no MAPS.
+        There is no MAPS, or no such table.
     InvalidDataError
         A file of it is damaged, or another release wrote it.
     """
     record = folder.open_maps(maps).record
     seen = set(folder.read_seen(maps)[sessions.PARTICIPANT])
     found = contents(maps)
-    results = sorted(_results(maps), key=lambda one: (one.is_own, one.group, one.split))
+    results = tuple(sorted(results_of(maps), key=lambda one: (one.is_own, one.group, one.split)))
+    tested = [one for one in results if not one.is_own and one.is_labelled]
+    own = [one.table[sessions.PARTICIPANT] for one in found.groups if one.split is not None]
+    flow = flow_of(record, {*pd.concat(own)} if own else set())
+    known = flow.labels if covariates_tsv is None else _table(covariates_tsv)
+    sets = [(_set_name(one), one.table) for one in found.groups]
+    columns = _usual(known, (*USUAL, *_SCANNER, *record.config.task.labels))
     return Story(
         maps=maps,
         contents=found,
@@ -151,35 +136,89 @@ def read(maps: Path) -> Story:
         people=tuple(_people(found, seen)),
         n_seen=len(seen),
         curves=tuple(_curves(maps)),
-        results=tuple(results),
-        besides=_besides(maps, record, results),
+        results=results,
+        compared=_compared(maps, record, tested, known),
+        decisions=tuple(decided(maps, record, tested)),
+        flow=flow,
+        balance=() if known is None else tuple(balance(sets, known, columns)),
         settings=to_toml(record.config),
         environment=names.environment(maps).read_text(encoding="utf-8"),
     )
 
 
-def _besides(maps: Path, record: Record, results: Sequence[Result]) -> Besides:
-    found: list[Beside] = []
-    alone: list[str] = []
-    if not isinstance(record.config.task, Classification | Regression):
-        return Besides((), ())
-    tested = [one for one in results if not one.is_own and one.is_labelled]
+def _table(path: Path) -> Source:
+    return Source(path, sessions.read(path))
+
+
+def _set_name(one: Group) -> str:
+    return one.name if one.split is None else f"{one.name}, split {one.split}"
+
+
+def _usual(known: Source | None, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Return those columns of a table that tell participants apart."""
+    if known is None:
+        return ()
+    there = [name for name in dict.fromkeys(wanted) if name in known.table.columns]
+    return tuple(name for name in there if known.table[name].nunique() > 1)
+
+
+def _compared(
+    maps: Path, record: Record, tested: Sequence[Result], known: Source | None
+) -> Compared:
+    task, every = record.config.task, Compared()
+    if not isinstance(task, Classification | Regression):
+        return every
+    usual = [name for name in _usual(known, USUAL) if name not in task.labels]
+    by = [name for name in _usual(known, (*USUAL, *_SCANNER)) if name not in task.labels]
     for group, metric in dict.fromkeys((one.group, one.chosen_by) for one in tested):
         splits = {one.split for one in tested if (one.group, one.chosen_by) == (group, metric)}
-        chosen = CompareConfig(
+        alone = CompareConfig(
             maps=(maps,), group=group, selection_metric=metric, split=tuple(sorted(splits))
         )
-        try:
-            table = compare(chosen).table[[*Row._fields]]
-        except InvalidDataError as error:
-            # Such as one participant, whom nothing can resample: the metrics stand all the same.
-            alone.append(f"{group}, best by {metric}: {error}")
-            continue
-        rows = [Row(*cells) for cells in table.itertuples(index=False)]
-        of_splits = [row for row in rows if row.test == BOOTSTRAP and row.split.isdigit()]
-        for (split, name), some in groupby(of_splits, key=lambda row: (row.split, row.second)):
-            found.append(Beside(split, metric, group, name, tuple(some)))
-    return Besides(tuple(found), tuple(alone))
+        tried = [alone]
+        if known is not None and by:
+            more = {"covariates_tsv": known.path, "confounds": usual, "subgroups": by}
+            tried.insert(0, CompareConfig(**(dict(alone) | more)))
+        remarks = []
+        for config in tried:
+            try:
+                found = compare(config)
+            except InvalidDataError as error:
+                # Such as one participant, whom nothing can resample; the metrics stand alone.
+                remarks.append(f"{group}, best by {metric}: {error}")
+                continue
+            every = _with(every, found, group, metric)
+            break
+        every = every._replace(remarks=(*every.remarks, *remarks))
+    return every._replace(remarks=tuple(dict.fromkeys(every.remarks)))
+
+
+def _with(every: Compared, found: Comparison, group: str, metric: str) -> Compared:
+    """Return all comparisons, with those of one group and metric."""
+    rows = [Row(*cells) for cells in found.table[[*Row._fields]].itertuples(index=False)]
+    of_splits = [row for row in rows if row.split.isdigit()]
+    baselines, subgroups = (
+        tuple(
+            Beside(split, metric, group, name, others, tuple(some))
+            for (split, name, others), some in groupby(
+                (row for row in of_splits if row.test == test), key=named
+            )
+        )
+        for test, named in ((BOOTSTRAP, _of_baseline), (SUBGROUP, _of_subgroup))
+    )
+    return Compared(
+        (*every.baselines, *baselines),
+        (*every.subgroups, *subgroups),
+        (*every.remarks, *(f"{group}: {remark}" for remark in found.remarks)),
+    )
+
+
+def _of_baseline(row: Row) -> tuple[str, str, str]:
+    return row.split, row.second, ""
+
+
+def _of_subgroup(row: Row) -> tuple[str, str, str]:
+    return row.split, row.first.rpartition(", ")[2], row.second
 
 
 def _people(found: Contents, seen: set[str]) -> Iterator[People]:
@@ -196,49 +235,6 @@ def _curves(maps: Path) -> Iterator[Curves]:
             yield Curves(split, int(number) if number.isdigit() else None, log)
 
 
-def _results(maps: Path) -> Iterator[Result]:
-    for split in names.split_numbers(maps):
-        for metric in names.selection_metrics(maps, split):
-            for group in folder.judged_groups(maps, split, metric):
-                yield _result(maps, split, metric, group)
-
-
-def _result(maps: Path, split: int, metric: str, group: str) -> Result:
-    verdict = folder.read_verdict(maps, split, metric, group)
-    table = names.metrics(names.results(maps, split, metric, group), IMAGE)
-    return Result(
-        split=split,
-        chosen_by=metric,
-        group=group,
-        predictions=folder.read_predictions(maps, split, metric, group, IMAGE),
-        metrics=tuple(_metrics(table)) if table.is_file() else (),
-        findings=verdict.findings,
-        accepted=verdict.accepted,
-    )
-
-
-def _metrics(path: Path) -> Iterator[Metric]:
-    table = tsv.read(path, "table of metrics")
-    index = [str(cell) for cell in table.iloc[:, 0]]
-    about = str(table[POSITIVE_CLASS].iloc[0]) if POSITIVE_CLASS in table.columns else ""
-    for name in table.columns[1:]:
-        if name in (POSITIVE_CLASS, names.ACCEPTED):
-            continue
-        cells: dict[str, float | None] = dict.fromkeys(_ROWS.values())
-        for row, what in _ROWS.items():
-            if row in index:
-                cells[what] = _number(table[name].iloc[index.index(row)])
-        yield Metric(str(name), **cells, about=about)
-
-
-def _number(cell: object) -> float | None:
-    try:
-        found = float(str(cell))
-    except ValueError:
-        return None
-    return None if isnan(found) else found
-
-
 def saying_one_thing(story: Story) -> Iterator[Result]:
     """Yield the results of models that say the same of every image of several."""
     task = story.record.config.task
@@ -248,11 +244,3 @@ def saying_one_thing(story: Story) -> Iterator[Result]:
     for one in story.results:
         if columns and len(one.predictions) > 1 and (one.predictions[columns].nunique() == 1).all():
             yield one
-
-
-def classes(story: Story) -> Mapping[int, str]:
-    """Return node -> class; none where the task has no classes."""
-    found: dict[int, list[str]] = {}
-    for label, node in story.record.label_code.items():
-        found.setdefault(node, []).append(label)
-    return {node: " / ".join(labels) for node, labels in sorted(found.items())}

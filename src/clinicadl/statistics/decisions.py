@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 from math import ceil
 
 import numpy as np
@@ -81,6 +82,17 @@ def threshold(scores: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> fl
     quality = (found + spared) / 2
     best = candidates[quality >= quality.max() - 1e-12]
     return float(best[np.argmin(abs(best - 0.5))])
+
+
+def fewest(level: float) -> int:
+    """Return how many samples a calibration needs so that any class can be excluded.
+
+    Examples
+    --------
+    >>> fewest(0.9), fewest(0.95)
+    (9, 19)
+    """
+    return next(m for m in count(1) if ceil((m + 1) * level) <= m)
 
 
 def conformal_sets(
