@@ -21,10 +21,13 @@ def measured(maps: Path) -> dict[str, float]:
     from clinicadl import ReportConfig, write_report
 
     begun = time.perf_counter()
-    page = write_report(ReportConfig(maps_directory=maps))
+    config = ReportConfig(maps_directory=maps, covariates_tsv=maps.parent / "people.tsv")
+    page = write_report(config)
     seconds = time.perf_counter() - begun
-    # It is a whole one, with the test group beside its baseline.
-    assert "Beside majority class" in page.read_text()
+    # It is a whole one, with the test group beside its baselines, and its subgroups.
+    text = page.read_text()
+    for wanted in ("Beside majority class", "Beside age + sex + site", "Subgroups of test"):
+        assert wanted in text
     return {"seconds": seconds}
 
 
@@ -56,6 +59,23 @@ def enlarge(maps: Path) -> None:
     table.to_csv(names.predictions(best / "test", "image"), sep="\t", index=False)
 
 
+def describe(maps: Path) -> None:
+    """Write age, sex and site of everybody."""
+    import pandas as pd
+
+    from clinicadl.draws import generator
+    from clinicadl.layouts.maps import folder
+
+    stream = generator(0, "people")
+    groups = [folder.read_group(maps, name, 0).table for name in ("train", "validation")]
+    everybody = pd.concat([*groups, folder.read_group(maps, "test").table])
+    everybody[["participant_id", "session_id"]].assign(
+        age=stream.uniform(50, 90, len(everybody)).round(1),
+        sex=stream.choice(["F", "M"], len(everybody)),
+        site=stream.choice(["a", "b", "c"], len(everybody)),
+    ).to_csv(maps.parent / "people.tsv", sep="\t", index=False)
+
+
 def main() -> None:
     """Measure, and print."""
     if len(sys.argv) > 1:
@@ -74,6 +94,7 @@ def main() -> None:
         maps = Path(folder) / "maps"
         train(config, maps)
         enlarge(maps)
+        describe(maps)
         line(f"report of {N} participants", alone(__file__, maps)["seconds"], 0, "<= 10 s")
 
 
