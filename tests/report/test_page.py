@@ -88,7 +88,12 @@ def test_the_metrics_are_those_of_the_tables(tested, tmp_path):
     for one in content["results"]:
         results = names.results(tested, one["split"], one["chosen_by"], one["group"])
         table = pd.read_csv(names.metrics(results, "image"), sep="\t", index_col=0)
-        for metric in one["metrics"]:
+        more = [m for m in one["metrics"] if m["name"] not in table]
+        assert [m["name"] for m in more] == (
+            ["AUC", "Brier", "ECE"] if one["group"] == "test" else []
+        )
+        assert all(m["low"] <= m["value"] <= m["high"] for m in more if m["name"] != "ECE")
+        for metric in (m for m in one["metrics"] if m["name"] in table):
             column = pd.to_numeric(table[metric["name"]], errors="coerce")
             for row, what in (("Values", "value"), ("Lower bound CI", "low")):
                 expected, found = column[row], metric[what]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clinicadl.config.task import Classification
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.record import Record
-from clinicadl.report.results import Metric, Result, classes, positive_node
+from clinicadl.report.results import Metric, Result, classes, finite, positive_node
 from clinicadl.statistics import calibration, decisions
 from clinicadl.statistics.intervals import bootstrap, proportion
 from clinicadl.tables import sessions
@@ -123,8 +123,8 @@ def _metrics(record: Record, said: pd.DataFrame, n_classes: int, about: str) -> 
     )  # fmt: skip
     for name, value in statistics(counts.sum(0)).items():
         found = limits.get(name)
-        low, high = (None, None) if found is None else (_number(found.low), _number(found.high))
-        yield Metric(name, _number(float(value)), low, high, about)
+        low, high = (None, None) if found is None else (finite(found.low), finite(found.high))
+        yield Metric(name, finite(float(value)), low, high, about)
 
 
 def _sets(known: pd.DataFrame, said: pd.DataFrame, named: Mapping[int, str]) -> Sets | None:
@@ -148,7 +148,3 @@ def _probabilities(table: pd.DataFrame, named: Mapping[int, str]) -> NDArray[np.
 
 def _nodes(table: pd.DataFrame) -> NDArray[np.int64]:
     return table[TRUE_LABEL].to_numpy(dtype=np.int64)
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -15,7 +15,7 @@ from clinicadl.layouts import files
 from clinicadl.report import figures, story
 from clinicadl.report.cases import Pictures, pictures
 from clinicadl.report.figures import Drawn
-from clinicadl.report.results import Result, classes
+from clinicadl.report.results import Result, classes, finite
 from clinicadl.report.story import Beside, Story
 
 _TEMPLATES = {"html": "page.html.j2", "md": "page.md.j2"}
@@ -187,12 +187,14 @@ def checklist(told: Story) -> Iterator[tuple[str, str]]:
 
 
 def _beside(one: Beside) -> dict[str, Any]:
-    rows = [{name: _finite(cell) for name, cell in row._asdict().items()} for row in one.rows]
+    rows = [
+        {
+            name: finite(cell) if isinstance(cell, float) else cell
+            for name, cell in row._asdict().items()
+        }
+        for row in one.rows
+    ]
     return {**one._asdict(), "rows": rows}
-
-
-def _finite(cell: str | float) -> str | float | None:
-    return None if isinstance(cell, float) and isnan(cell) else cell
 
 
 def _as_json(told: Story) -> str:

@@ -103,12 +103,16 @@ def _metrics(path: Path) -> Iterator[Metric]:
         yield Metric(str(name), **cells, about=about)
 
 
+def finite(value: float) -> float | None:
+    """Return a number, or None where it is none."""
+    return None if isnan(value) else value
+
+
 def _number(cell: object) -> float | None:
     try:
-        found = float(str(cell))
+        return finite(float(str(cell)))
     except ValueError:
         return None
-    return None if isnan(found) else found
 
 
 def classes(record: Record) -> Mapping[int, str]:

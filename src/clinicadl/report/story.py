@@ -22,7 +22,7 @@ from clinicadl.report.covariates import USUAL
 from clinicadl.report.decisions import Decision, decided
 from clinicadl.report.flow import Balance, Flow, balance
 from clinicadl.report.flow import read as flow_of
-from clinicadl.report.results import Result
+from clinicadl.report.results import Metric, Result, finite
 from clinicadl.report.results import read as results_of
 from clinicadl.tables import sessions
 from clinicadl.tables.sessions import Source
@@ -127,6 +127,7 @@ def read(maps: Path, covariates_tsv: Path | None = None) -> Story:
     own = [one.table[sessions.PARTICIPANT] for one in found.groups if one.split is not None]
     flow = flow_of(record, {*pd.concat(own)} if own else set())
     known = flow.labels if covariates_tsv is None else _table(covariates_tsv)
+    compared = _compared(maps, record, tested, known)
     sets = [(_set_name(one), one.table) for one in found.groups]
     columns = _usual(known, (*USUAL, *_SCANNER, *record.config.task.labels))
     return Story(
@@ -136,14 +137,33 @@ def read(maps: Path, covariates_tsv: Path | None = None) -> Story:
         people=tuple(_people(found, seen)),
         n_seen=len(seen),
         curves=tuple(_curves(maps)),
-        results=results,
-        compared=_compared(maps, record, tested, known),
+        results=tuple(_with_more(one, compared) for one in results),
+        compared=compared,
         decisions=tuple(decided(maps, record, tested)),
         flow=flow,
         balance=() if known is None else tuple(balance(sets, known, columns)),
         settings=to_toml(record.config),
         environment=names.environment(maps).read_text(encoding="utf-8"),
     )
+
+
+def _with_more(one: Result, compared: Compared) -> Result:
+    """Return a result with the metrics that only the comparison knows, such as AUC and Brier."""
+    known = {metric.name for metric in one.metrics}
+    key = (str(one.split), one.chosen_by, one.group)
+    rows = next((b.rows for b in compared.baselines if (b.split, b.chosen_by, b.group) == key), ())
+    more = [
+        Metric(
+            row.metric,
+            finite(row.first_value),
+            finite(row.first_low),
+            finite(row.first_high),
+            one.positive,
+        )
+        for row in rows
+        if row.metric not in known
+    ]
+    return one._replace(metrics=(*one.metrics, *more))
 
 
 def _table(path: Path) -> Source:
