@@ -11,8 +11,10 @@ from clinicadl.guard.rules import (
     EVALUATION_RULES,
     TRAINING_RULES,
     Ancestor,
+    Defined,
     EvaluationFacts,
     Finding,
+    Purpose,
     Seen,
     TrainingFacts,
     TrainingSplit,
@@ -141,6 +143,8 @@ def evaluation(
     seen: Sequence[Seen],
     hashes: Mapping[Session, str],
     edits: Sequence[Finding] = (),
+    defined: Sequence[Defined] = (),
+    purpose: Purpose = "evaluate",
 ) -> Verdict:
     """Return what the guard says before a trained model looks at a data group.
 
@@ -156,11 +160,15 @@ def evaluation(
         Content hash of the source image of each session, as far as it is known.
     edits
         What `clinicadl.guard.proof.check` found in the tables of the group.
+    defined
+        The data groups that there are already, and what became of them.
+    purpose
+        What the group is looked at for.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
-    facts = EvaluationFacts(group, sessions, seen, hashes)
+    facts = EvaluationFacts(group, sessions, seen, hashes, defined, purpose)
     found = (found for rule in EVALUATION_RULES.values() for found in rule(facts))
     return Verdict((*edits, *found), way_out=ACCEPT)
