@@ -45,6 +45,11 @@ EXAMPLES = {
         TrainingFacts([CLEAN_SPLIT]),
         ("sub-02",),
     ),
+    "shared-images": (
+        TrainingFacts([CLEAN_SPLIT], hashes=dict.fromkeys(visits("sub-01", "sub-03"), "a1")),
+        TrainingFacts([CLEAN_SPLIT], hashes=dict.fromkeys(visits("sub-01", "sub-02"), "a1")),
+        ("sub-03",),
+    ),
     "repeated-training-sessions": (
         TrainingFacts([split(["sub-01", "sub-02", "sub-01"], ["sub-03"])]),
         TrainingFacts([CLEAN_SPLIT]),

@@ -238,7 +238,8 @@ def _loader(planned: InterpretPlan) -> Loader:
     unknown: Target = look.task.target([None] * len(look.task.labels))
     targets = (unknown,) * len(look.group.table)
     transform = pipeline(look.maps.record.config.transforms)
-    dataset = planned.stored.dataset(look.group.table, targets, transform)
+    stored = planned.stored
+    dataset = stored.dataset(look.group.table, targets, transform, n_mapped=len(stored.channels))
     return look.device.loader(dataset, planned.config.n_proc)
 
 

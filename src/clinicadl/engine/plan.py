@@ -122,6 +122,7 @@ def plan(config: ExperimentConfig) -> Plan:
         test=_sessions_of(held_out), test_tables=held_out,
         ancestors=ancestry.ancestors, edits=edits(read),
         cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
+        hashes={key: one.sha256 for key, one in stored.origins.items()},
     )  # fmt: skip
     return Plan(
         config=config,

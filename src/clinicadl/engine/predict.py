@@ -211,7 +211,10 @@ def _targets(
 
 def _loader(planned: PredictPlan) -> Loader:
     transform = pipeline(planned.look.maps.record.config.transforms)
-    dataset = planned.stored.dataset(planned.look.group.table, planned.targets, transform)
+    stored = planned.stored
+    dataset = stored.dataset(
+        planned.look.group.table, planned.targets, transform, n_mapped=len(stored.channels)
+    )
     return planned.look.device.loader(dataset, planned.config.n_proc)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from clinicadl.config.base import Choice
 from clinicadl.data import belonging, parts
-from clinicadl.data.dataset import PartDataset
+from clinicadl.data.dataset import MAPPINGS, PartDataset
 from clinicadl.data.origin import Origin
 from clinicadl.data.parts import Affine, Parts
 from clinicadl.errors import InvalidDataError, UsageError, listed
@@ -90,6 +90,7 @@ class Stored:
         *,
         augment: Augment | None = None,
         one_draw_an_image: bool = False,
+        n_mapped: int = MAPPINGS,
     ) -> PartDataset:
         """Return the samples of a table of sessions: all parts of a session before the next."""
         files = [
@@ -99,6 +100,7 @@ class Stored:
         return PartDataset(
             files, targets, self.parts, transform,
             are_cut=are_cut, augment=augment, one_draw_an_image=one_draw_an_image,
+            n_mapped=n_mapped,
         )  # fmt: skip
 
     def samples(self, table: pd.DataFrame) -> pd.DataFrame:

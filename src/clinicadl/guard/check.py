@@ -98,6 +98,7 @@ def training(
     ancestors: Sequence[Ancestor] = (),
     edits: Sequence[Finding] = (),
     cohorts: Mapping[str, Collection[str]] | None = None,
+    hashes: Mapping[Session, str] | None = None,
 ) -> Verdict:
     """Return what the guard says before a training.
 
@@ -116,12 +117,14 @@ def training(
     cohorts
         The cohorts of each participant, where there are several. One name in two of them counts as
         one person.
+    hashes
+        Content hash of the source image of each session, as far as it is known.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
-    facts = TrainingFacts(splits, test, test_tables, ancestors)
+    facts = TrainingFacts(splits, test, test_tables, ancestors, hashes or {})
     found = (found for rule in TRAINING_RULES.values() for found in rule(facts))
     return Verdict((*edits, *(_with_cohorts(one, cohorts or {}) for one in found)))
 

@@ -68,6 +68,8 @@ class TrainingFacts:
     test_tables: Sequence[object] = ()
     """Where the test sets are recorded."""
     ancestors: Sequence[Ancestor] = ()
+    hashes: Mapping[Session, str] = field(default_factory=dict)
+    """Content hash of the source image of each session, where it is known."""
 
 
 Purpose = Literal["evaluate", "interpret", "seal", "unseal"]
@@ -131,6 +133,33 @@ def shared_participants(facts: TrainingFacts) -> Iterator[Finding]:
             f"of {found.where}: {_named(found.same)}",
             tuple(found.same),
             ("Split by participant, as tsvtools split and kfold do", *_if_respelt(found.same)),
+        )
+
+
+def shared_images(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find images of validation that are in train of one split under the name of somebody else."""
+
+    def contents(table: Sequence[Session]) -> dict[Session, str]:
+        return {one: facts.hashes[one] for one in table if facts.hashes.get(one)}
+
+    found = _over_splits(
+        (
+            split.number,
+            _under_other_names(
+                contents(split.validation),
+                {content: one for one, content in contents(split.train).items()},
+            ),
+        )
+        for split in facts.splits
+    )
+    if found.same:
+        yield Finding(
+            "shared-images",
+            "refuse",
+            f"{counted(found.same, 'image')} of validation {are(found.same)} also in train of "
+            f"{found.where} under another name: {_named(found.same)}",
+            tuple(_people(found.same)),
+            ("Find out who is on these images, and keep one of each",),
         )
 
 
@@ -389,6 +418,7 @@ def late_seal(facts: EvaluationFacts) -> Iterator[Finding]:
 
 TRAINING_RULES: dict[str, Callable[[TrainingFacts], Iterable[Finding]]] = {
     "shared-participants": shared_participants,
+    "shared-images": shared_images,
     "repeated-training-sessions": repeated_training_sessions,
     "late-split": late_split,
     "biased-transfer": biased_transfer,
