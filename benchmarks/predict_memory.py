@@ -1,6 +1,8 @@
 """Peak memory of predict on N and on 4 N images: what is read and given back is let go.
 
-Counted is all that the process holds (``VmHWM``), the mapped pages of the tensors too.
+Counted is all that the process holds (``VmHWM``), the mapped pages of the tensors too. The heap of a
+network that is evaluated again and again grows a little, and stops; one more copy of each image
+would make the ratio 1.2 and more.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 from measure import alone, line
 
 SHAPE = (96, 96, 96)
-N_TRAINED, N_FEW, N_MANY = 8, 12, 48
+N_TRAINED, N_FEW, N_MANY = 8, 16, 64
 SUFFIX = "desc-Noise_T1w.nii.gz"
 CASES = {
     "classification": {},
@@ -69,8 +71,12 @@ def lay(folder: Path) -> None:
 
 def measured(folder: Path, case: str, table: str) -> dict[str, float]:
     """Evaluate, and return the most memory that this process has held, in MB."""
+    import torch
+
     from clinicadl import PredictConfig, predict
 
+    # Each thread has memory of its own, and how much of it they touch is a matter of chance.
+    torch.set_num_threads(1)
     config = PredictConfig(
         caps_directory=folder / "caps", participants_tsv=folder / f"{table}.tsv", batch_size=2,
         n_proc=0, gpu=False, overwrite=True, **CASES[case],
@@ -90,7 +96,7 @@ def main() -> None:
         for case in CASES:
             few, many = (alone(__file__, name, case, table)["peak"] for table in ("few", "many"))
             what = f"predict {N_MANY} and {N_FEW} images, {case}"
-            line(what, many, few, "<= 1.05", unit="MB")
+            line(what, many, few, "<= 1.15", unit="MB")
 
 
 if __name__ == "__main__":

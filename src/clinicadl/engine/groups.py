@@ -94,30 +94,19 @@ def opened(
     MissingInputError
         A model, table or column is absent.
     """
-    device = resolve(ComputeConfig(gpu=config.gpu, amp=config.amp))
-    if device.ranks.world > 1:
-        raise UsageError(
-            "Trained models look at a data group in one process",
-            found=f"{device.ranks.world} processes", fix="Start it without torchrun or srun",
-        )  # fmt: skip
     found = folder.open_maps(maps)
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
     cohorts = _cohorts(config, found) if is_new and not config.image else ()
-    wanted = _Labels(label or found.record.config.task.labels, needs_labels)
     if not is_new:
         group = _old_group(config, found, name, purpose)
     elif config.image:
         group = one_image.defined(config, found)
     else:
+        wanted = _Labels(label or found.record.config.task.labels, needs_labels)
         group = _new_group(config, found, cohorts, wanted)
-    _refuse_unsealed(maps, name, purpose)
-    # What was sealed is refused before anything else is said of it.
-    keys = sessions.sessions_of(group.table)
-    check.evaluation(
-        name, keys, seen=(), hashes={}, defined=_defined(maps), purpose=purpose
-    ).enforce(config.accept_leakage)
+    _refuse_sealed(config, maps, name, group, purpose)
     return Look(
         config=config,
         maps=found,
@@ -127,25 +116,48 @@ def opened(
         tables=tuple(path for one in cohorts for path in _tables(one.tables)),
         models=() if purpose == "seal" else _models(config, maps),
         task=found.record.config.task.build(found.record.label_code),
-        device=device,
+        device=_device(config),
         purpose=purpose,
     )
 
 
-def _refuse_unsealed(maps: Path, name: str, purpose: Purpose) -> None:
-    """Refuse to unseal what is not sealed.
+def _device(config: GroupConfig) -> Device:
+    """Return where the models compute.
 
     Raises
     ------
     UsageError
-        So it is.
+        Several processes were started.
     """
-    if purpose == "unseal" and not any(
-        one.name == name for one in seals.states(maps) if one.is_sealed
-    ):
+    device = resolve(ComputeConfig(gpu=config.gpu, amp=config.amp))
+    if device.ranks.world > 1:
+        raise UsageError(
+            "Trained models look at a data group in one process",
+            found=f"{device.ranks.world} processes", fix="Start it without torchrun or srun",
+        )  # fmt: skip
+    return device
+
+
+def _refuse_sealed(
+    config: GroupConfig, maps: Path, name: str, group: Group, purpose: Purpose
+) -> None:
+    """Refuse a look at what is sealed, before anything else is said of it.
+
+    Raises
+    ------
+    UsageError
+        What is to be unsealed is not sealed.
+    LeakageError
+        Nobody may look.
+    """
+    known = _defined(maps)
+    if purpose == "unseal" and not any(one.group == name and one.is_sealed for one in known):
         raise UsageError(
             "The data group is not sealed", where=f"groups/{name}", fix="Leave out --unseal"
         )
+    keys = sessions.sessions_of(group.table)
+    verdict = check.evaluation(name, keys, seen=(), hashes={}, defined=known, purpose=purpose)
+    verdict.enforce(config.accept_leakage)
 
 
 def _defined(maps: Path) -> list[Defined]:
