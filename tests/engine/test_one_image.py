@@ -263,3 +263,56 @@ def test_the_command_line_says_what_the_models_say(invoke, trained, scan):
     assert "no label is known, so there is nothing to compare with" in out
     line = f"{who}, split 0 by loss: AD {row['proba0']:.4g}, CN {row['proba1']:.4g}"
     assert line in out.splitlines()
+
+
+def alike(maps, caps, rows, given):
+    """Compare what is said of the images of one session with what is said of it in a CAPS."""
+    predict(PredictConfig(image=given, participant="A", session="M000", **QUICK), maps, "one")
+    table = caps / "one.tsv"
+    rows.to_csv(table, sep="\t", index=False)
+    predict(PredictConfig(caps_directory=caps, participants_tsv=table, **QUICK), maps, "same")
+    left_out = ["participant_id", "true_label"]
+    ours, theirs = (said(maps, group).drop(columns=left_out) for group in ("one", "same"))
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_a_raw_image_is_resampled_as_those_of_training(
+    invoke, prepared_once, config_of, scan, tmp_path
+):
+    bids, caps = tmp_path / "bids", tmp_path / "raw"
+    for path in prepared_once.glob("subjects/*/*/custom/*.nii.gz"):
+        who, visit = path.name.split("_")[:2]
+        target = bids / who / visit / "anat" / f"{who}_{visit}_T1w.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    code, _, complaint = invoke(
+        "prepare-data-from-bids", "image", bids, caps, "t1", "--voxel_size", 10, "--grid_size",
+        16, 17, 15, "-ej", "tiny", "-np", 1,
+    )  # fmt: skip
+    assert code == 0, complaint
+    data = {"tsv_directory": prepared_once / "split/2_fold"}
+    train(config_of(caps, data=data, optimization={"epochs": 1}), tmp_path / "maps")
+    record = json.loads((tmp_path / "maps/maps.json").read_text())
+    assert record["image_grid"]["shape"] == [1, 16, 17, 15]
+    alike(tmp_path / "maps", caps, rows_of_the_test_set(prepared_once)[:1], (scan,))
+
+
+def test_a_model_of_two_channels_takes_two_images_in_their_order(
+    invoke, prepared, config_of, scan, tmp_path
+):
+    for path in [*prepared.glob("subjects/*/*/custom/*.nii.gz")]:
+        old = images.read(path)
+        second = path.with_name(path.name.replace("desc-Tiny_T1w", "desc-Tiny_T2w"))
+        images.write(second, np.sqrt(old.voxels[::-1]), affine=old.affine)
+    code, _, complaint = invoke(
+        "prepare-data", "image", prepared, "custom", "-cn", "desc-Tiny_T2w.nii.gz", "-ej", "second",
+        "-np", 1,
+    )  # fmt: skip
+    assert code == 0, complaint
+    config = config_of(prepared, data={"channels": ["second"]}, optimization={"epochs": 1})
+    train(config, tmp_path / "maps")
+    rows = rows_of_the_test_set(prepared)[:1]
+    (second,) = prepared.glob(f"subjects/{rows['participant_id'][0]}/ses-M000/custom/*T2w.nii.gz")
+    alike(tmp_path / "maps", prepared, rows, (scan, second))
+    with pytest.raises(UsageError, match="take 2 images"):
+        predict(PredictConfig(image=(scan,), **QUICK), tmp_path / "maps", "two")
