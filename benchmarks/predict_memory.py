@@ -1,7 +1,7 @@
 """Peak memory of predict on N and on 4 N images: what is read and given back is let go.
 
-Counted is all that the process holds (``VmHWM``), the mapped pages of the tensors too. The heap of a
-network that is evaluated again and again grows a little, and stops; one more copy of each image
+Counted is all that the process holds (``VmHWM``), the mapped pages of the tensors too. The heap of
+a network that is evaluated again and again grows a little, and stops; one more copy of each image
 would make the ratio 1.2 and more.
 """
 

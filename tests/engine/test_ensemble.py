@@ -165,6 +165,8 @@ def test_without_labels_there_are_predictions_alone(two, prepared_once):
 
 
 def test_what_has_no_ensemble_is_refused_before_anything_is_written(two, prepared_once):
+    with pytest.raises(ValueError, match="add ensemble"):
+        PredictConfig(ensemble_weights="validation")
     with pytest.raises(UsageError, match="needs the models of two splits"):
         predict(new_group(prepared_once, ensemble=True, split=(0,)), two, "test")
     names.predictions(names.results(two, 1, "BA", "validation"), "image").unlink()

@@ -178,6 +178,8 @@ def test_what_cannot_be_meant_is_refused(trained, scan, prepared_once):
         predict(PredictConfig(image=(scan, scan), **QUICK), trained, "one")
     with pytest.raises(UsageError, match="no id"):
         predict(PredictConfig(image=(scan,), participant="sub-!!", **QUICK), trained, "one")
+    with pytest.raises(UsageError, match="--caps_directory"):
+        predict(PredictConfig(image=(scan,), caps_directory=prepared_once, **QUICK), trained, "one")
     with pytest.raises(UsageError, match="--label"):
         predict(PredictConfig(image=(scan,), label=("age",), **QUICK), trained, "one")
 

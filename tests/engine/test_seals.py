@@ -175,7 +175,12 @@ def test_what_cannot_be_meant_is_refused(trained, sealed, prepared_once):
         predict(PredictConfig(seal=True, **QUICK), sealed, "test")
     with pytest.raises(UsageError, match="not sealed"):
         predict(new_group(prepared_once, unseal="why"), trained, "other")
-    for pair in ({"seal": True, "unseal": "x"}, {"unseal": "x", "overwrite": True}):
+    for pair in (
+        {"seal": True, "unseal": "x"},
+        {"unseal": "x", "overwrite": True},
+        {"seal": True, "split": (0,)},
+        {"seal": True, "save_tensor": True},
+    ):
         with pytest.raises(ValueError, match="seal"):
             PredictConfig(**pair)
 

@@ -35,8 +35,16 @@ class PredictConfig(GroupConfig):
 
     @model_validator(mode="after")
     def _seals_or_looks(self) -> PredictConfig:
-        if self.seal and (self.unseal or self.ensemble):
-            raise ValueError("seal looks at nobody: unseal and ensemble do")
+        looks = (
+            self.unseal, self.ensemble, self.split, self.selection_metrics,
+            self.save_tensor, self.save_nifti, self.save_latent_tensor,
+        )  # fmt: skip
+        if self.seal and any(looks):
+            raise ValueError(
+                "seal looks at nobody: leave out what says who looks, and what is kept"
+            )
+        if self.ensemble_weights != "equal" and not self.ensemble:
+            raise ValueError("ensemble_weights weigh an ensemble: add ensemble")
         if self.unseal and self.overwrite:
             raise ValueError("unseal evaluates the group that was sealed: overwrite makes another")
         return self

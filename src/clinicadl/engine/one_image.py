@@ -43,7 +43,8 @@ def defined(config: GroupConfig, maps: Maps) -> Group:
     Raises
     ------
     UsageError
-        There are more or fewer than the network has channels, or the ids are none.
+        There are more or fewer than the network has channels, the ids are none, or a CAPS is given
+        that is not needed.
     """
     n_channels = len(maps.record.extractions)
     if len(config.image) != n_channels:
@@ -55,6 +56,11 @@ def defined(config: GroupConfig, maps: Maps) -> Group:
     key = _key(config)
     row = {sessions.PARTICIPANT: [key[0]], sessions.SESSION: [key[1]], COHORT: [SINGLE]}
     has_regions = isinstance(_mode(maps), RoiMode)
+    if config.caps_directory is not None and not has_regions:
+        raise UsageError(
+            "Beside an image a CAPS gives masks of regions alone, and the models know no regions",
+            where="--caps_directory", fix="Leave it out",
+        )  # fmt: skip
     home = config.caps_directory or maps.record.config.data.caps_directory
     return Group(
         pd.DataFrame(row), folder.image_origin(config.image, home if has_regions else None)
