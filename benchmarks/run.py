@@ -21,6 +21,7 @@ ORDER = (
     "epoch",
     "loop",
     "need",
+    "predict_memory",
     "scaling",
     "half_precision",
     "report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +14,7 @@ from clinicadl.guard.rules import (
     EVALUATION_RULES,
     TRAINING_RULES,
     Ancestor,
+    Defined,
     EvaluationFacts,
     Seen,
     Severity,
@@ -42,6 +44,11 @@ EXAMPLES = {
         TrainingFacts([split(["sub-01", "sub-02"], ["sub-02"])]),
         TrainingFacts([CLEAN_SPLIT]),
         ("sub-02",),
+    ),
+    "shared-images": (
+        TrainingFacts([CLEAN_SPLIT], hashes=dict.fromkeys(visits("sub-01", "sub-03"), "a1")),
+        TrainingFacts([CLEAN_SPLIT], hashes=dict.fromkeys(visits("sub-01", "sub-02"), "a1")),
+        ("sub-03",),
     ),
     "repeated-training-sessions": (
         TrainingFacts([split(["sub-01", "sub-02", "sub-01"], ["sub-03"])]),
@@ -94,6 +101,21 @@ EXAMPLES = {
     "repeated-images": (
         EvaluationFacts("test", GROUP, hashes=dict.fromkeys(GROUP, "b2")),
         EvaluationFacts("test", GROUP, hashes={GROUP[0]: "b2", GROUP[1]: "b3"}),
+        ("sub-05",),
+    ),
+    "sealed-group": (
+        EvaluationFacts("again", GROUP, defined=[Defined("test", visits("sub-05"), True)]),
+        EvaluationFacts("again", GROUP, defined=[Defined("test", visits("sub-09"), True)]),
+        ("sub-05",),
+    ),
+    "second-look": (
+        EvaluationFacts("again", GROUP, defined=[Defined("test", visits("sub-05"), True, "May")]),
+        EvaluationFacts("again", GROUP, defined=[Defined("test", visits("sub-05"))]),
+        ("sub-05",),
+    ),
+    "late-seal": (
+        EvaluationFacts("kept", GROUP, (), {}, [Defined("test", GROUP[1:], n_looks=2)], "seal"),
+        EvaluationFacts("kept", GROUP, (), {}, [Defined("test", GROUP[1:])], "seal"),
         ("sub-05",),
     ),
     "own-group": (EvaluationFacts("train", GROUP), EvaluationFacts("test", GROUP), ()),
@@ -177,6 +199,15 @@ RESPELT = {
     ),
     "seen-participants": EvaluationFacts("test", visits("sub-2", session="ses-M12"), [THIS]),
     "seen-sessions": EvaluationFacts("test", visits("sub-2", session="M0"), [THIS]),
+    "sealed-group": EvaluationFacts(
+        "again", visits("sub-5"), defined=[Defined("test", visits("sub-05"), True)]
+    ),
+    "second-look": EvaluationFacts(
+        "again", visits("sub-5"), defined=[Defined("test", visits("sub-05"), True, "May")]
+    ),
+    "late-seal": EvaluationFacts(
+        "kept", visits("sub-5"), (), {}, [Defined("test", GROUP, n_looks=2)], "seal"
+    ),
     "repeated-sessions": EvaluationFacts(
         "test", [("sub-ADNI002S0295", "ses-M00"), ("002_S_0295", "M0")]
     ),
@@ -339,3 +370,36 @@ def test_a_sentence_shows_three_other_spellings_at_most():
     train = ["sub-1", "sub-001", "sub-0001", "sub-00001"]
     (finding,) = RULES["shared-participants"](TrainingFacts([split(train, ["sub-01"])]))
     assert finding.sentence.endswith(": sub-01 = sub-1 = sub-001 = sub-0001")
+
+
+SEALED, OPENED = (
+    Defined("test", GROUP, is_sealed=True),
+    Defined("test", GROUP, is_sealed=True, unsealed="2026-03-02", n_looks=1),
+)
+
+
+@pytest.mark.parametrize("purpose", ["evaluate", "interpret", "seal"])
+def test_a_sealed_group_is_refused_to_all_who_do_not_unseal_it_and_no_reason_helps(purpose):
+    facts = EvaluationFacts("test", GROUP, defined=[SEALED], purpose=purpose)
+    (finding,) = RULES["sealed-group"](facts)
+    assert (finding.severity, finding.acceptable) == ("refuse", False)
+    assert list(RULES["sealed-group"](replace(facts, purpose="unseal"))) == []
+    assert list(RULES["second-look"](facts)) == []
+
+
+@pytest.mark.parametrize(
+    ("purpose", "severity"),
+    [("evaluate", "refuse"), ("unseal", "refuse"), ("seal", "refuse"), ("interpret", "warn")],
+)
+def test_a_group_that_had_its_evaluation_can_only_be_interpreted(purpose, severity):
+    facts = EvaluationFacts("test", GROUP, defined=[OPENED], purpose=purpose)
+    (finding,) = RULES["second-look"](facts)
+    assert (finding.severity, finding.acceptable) == (severity, True)
+    assert finding.sentence == "test was sealed, and had its one evaluation on 2026-03-02"
+    assert list(RULES["sealed-group"](facts)) == []
+
+
+def test_to_redefine_a_sealed_group_with_others_is_refused_too():
+    for defined, rule in ((SEALED, "sealed-group"), (OPENED, "second-look")):
+        facts = EvaluationFacts("test", visits("sub-77"), defined=[defined])
+        assert [one.rule for one in RULES[rule](facts)] == [rule]

@@ -106,10 +106,8 @@ def test_two_processes_cannot_write_to_one_maps(trained):
 
 def test_the_ledger_grows_and_never_forgets(tmp_path):
     for number in range(3):
-        ledger.look(
-            tmp_path, f"g{number}", n_participants=2, n_sessions=3, models="m",
-            table_sha256="x", accepted="because\tof\nthis" if number else None,
-        )  # fmt: skip
+        accepted = "because\tof\nthis" if number else None
+        ledger.append(tmp_path, ledger.Entry(f"g{number}", 2, 3, "m", "x", accepted))
     table = pd.read_csv(names.ledger(tmp_path), sep="\t", keep_default_na=False)
     assert table.columns.tolist() == list(ledger.COLUMNS)
     assert table["group"].tolist() == ["g0", "g1", "g2"]

@@ -109,8 +109,8 @@ def test_a_page_counts_the_groups_and_shows_the_looks(trained, prepared_once):
         "new 6 participants 6 sessions predicted: split 0 by loss"
     )
     header, look = section(found, "Looks")
-    assert header == "date group n_participants n_sessions models accepted_leakage"
-    assert look.split()[1:] == ["new", "6", "6", "split-0/best-loss"]
+    assert header == "date group n_participants n_sessions models accepted_leakage event reason"
+    assert look.split()[1:] == ["new", "6", "6", "split-0/best-loss", "look"]
 
 
 def test_a_published_maps_is_shown_and_says_how_to_read_it(published_maps):

@@ -24,7 +24,7 @@ from clinicadl.config.interpret import InterpretConfig
 from clinicadl.data import order
 from clinicadl.data.batches import Loader, readers_watched
 from clinicadl.data.parts import Affine
-from clinicadl.engine import groups
+from clinicadl.engine import groups, one_image
 from clinicadl.engine.devices import memory
 from clinicadl.engine.given_back import check_places, gives_back
 from clinicadl.engine.groups import Look, Model
@@ -114,7 +114,7 @@ def ready(config: InterpretConfig, maps: Path, group: str, name: str) -> Interpr
     package = config.method.package
     if package is not None and find_spec(package) is None:
         raise MissingExtraError(package, "interpret")
-    look = groups.opened(config, maps, group)
+    look = groups.opened(config, maps, group, purpose="interpret")
     _check_method(config, look)
     places = [
         names.interpretation(names.results(maps, *model, group), name) for model in look.models
@@ -148,12 +148,13 @@ def run(planned: InterpretPlan) -> Iterator[Model]:
     path = look.maps.path
     with folder.held(path), memory("fast", look.device), readers_watched():
         groups.enter(look, planned.stored, planned.verdict)
-        loader = _loader(planned)
-        for model in look.models:
-            results = names.results(path, *model, look.name)
-            with folder.new_interpretation(results, planned.name) as target:
-                _write(planned, model, loader, target)
-            yield model
+        with one_image.at_hand(look.maps, look.group, planned.stored):
+            loader = _loader(planned)
+            for model in look.models:
+                results = names.results(path, *model, look.name)
+                with folder.new_interpretation(results, planned.name) as target:
+                    _write(planned, model, loader, target)
+                yield model
 
 
 def _check_method(config: InterpretConfig, look: Look) -> None:
@@ -237,7 +238,8 @@ def _loader(planned: InterpretPlan) -> Loader:
     unknown: Target = look.task.target([None] * len(look.task.labels))
     targets = (unknown,) * len(look.group.table)
     transform = pipeline(look.maps.record.config.transforms)
-    dataset = planned.stored.dataset(look.group.table, targets, transform)
+    stored = planned.stored
+    dataset = stored.dataset(look.group.table, targets, transform, n_mapped=len(stored.channels))
     return look.device.loader(dataset, planned.config.n_proc)
 
 
@@ -308,6 +310,6 @@ def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.D
         "n_images": len(look.group.table),
         "computed_on": look.device.to_record(),
     }
-    places, accepted = folder.caps_of(look.group), planned.verdict.accepted
-    description = describe(look.name, look.group.table, places, accepted)
+    places = folder.caps_of(look.group), folder.images_of(look.group)
+    description = describe(look.name, look.group.table, *places, planned.verdict.accepted)
     folder.write_interpretation(target, made, planned.verdict.to_record(), description, tables)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import model_validator
+
 from clinicadl.config.base import Section, setting
 from clinicadl.config.compute import Amp
 
@@ -25,6 +27,17 @@ class GroupConfig(Section):
     diagnoses: tuple[str, ...] | None = setting(
         None, "Diagnoses that are kept (default: those of training)", short="d"
     )
+    image: tuple[Path, ...] = setting(
+        (),
+        "NIfTI of a new data group of one session, in place of a table (of several channels one "
+        "each, in their order)",
+    )
+    participant: str | None = setting(
+        None, "Who is on the image (default: what its name says)", min_length=1
+    )
+    session: str | None = setting(
+        None, "The session of the image (default: what its name says)", min_length=1
+    )
     selection_metrics: tuple[str, ...] = setting(
         (), "Selection metrics whose best models look (default: all)", short="sm"
     )
@@ -43,3 +56,11 @@ class GroupConfig(Section):
         "Go on in spite of the guard: the reason, which is written beside what comes of it",
         min_length=1,
     )
+
+    @model_validator(mode="after")
+    def _is_an_image_or_a_table(self) -> GroupConfig:
+        if self.image and (self.participants_tsv or self.multi_cohort or self.diagnoses):
+            raise ValueError("an image stands in place of participants_tsv, cohorts and diagnoses")
+        if not self.image and (self.participant or self.session):
+            raise ValueError("participant and session say who is on an image, and there is none")
+        return self

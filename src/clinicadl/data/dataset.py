@@ -54,6 +54,9 @@ class PartDataset(Dataset[Sample]):
     one_draw_an_image
         Whether all parts of an image are changed by one draw, which is then the same whichever
         other parts there are.
+    n_mapped
+        Stored tensors that are kept mapped: where images come one after another, one a channel is
+        enough, and memory does not grow with their number.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PartDataset(Dataset[Sample]):
         are_cut: Sequence[bool] = (False,),
         augment: Augment | None = None,
         one_draw_an_image: bool = False,
+        n_mapped: int = MAPPINGS,
     ) -> None:
         self.files = tuple(tuple(map(tuple, channels)) for channels in files)
         self.targets = tuple(targets)
@@ -76,7 +80,8 @@ class PartDataset(Dataset[Sample]):
         self.one_draw_an_image = one_draw_an_image
         # A mapping costs no memory of ours, and to make it again costs a small image as much as to
         # read it; the number of mappings of a process is limited by the system.
-        self._mapped = lru_cache(MAPPINGS)(tensors.mapped)
+        self.n_mapped = n_mapped
+        self._mapped = lru_cache(n_mapped)(tensors.mapped)
         self._shapes = parts.shapes
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -84,7 +89,7 @@ class PartDataset(Dataset[Sample]):
         inputs = (self.files, self.targets, self.parts, self.transform)
         again = partial(
             PartDataset, are_cut=self.are_cut, augment=self.augment,
-            one_draw_an_image=self.one_draw_an_image,
+            one_draw_an_image=self.one_draw_an_image, n_mapped=self.n_mapped,
         )  # fmt: skip
         return again, inputs
 

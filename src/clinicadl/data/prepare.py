@@ -462,7 +462,7 @@ def _prepare(job: Job) -> Prepared:
             if _seen_now(job, known, now) != known:
                 _note(job, now)
             return Prepared(0, n_kept=_n_tensors(job, wanted), n_undefined=0)
-    image, n_undefined = _loaded(job)
+    image, n_undefined = loaded(job.image.path, job.grid)
     made_from = Origin(
         source=job.source,
         sha256=image.sha256,
@@ -499,13 +499,28 @@ def _note(job: Job, now: os.stat_result) -> None:
             origin.write(job.target.origin, _seen_now(job, known, now))
 
 
-def _loaded(job: Job) -> tuple[Image, int]:
-    """Return an image as its tensor holds it, and how many of its own voxels are no number."""
-    image = images.read(job.image.path)
-    n_undefined = images.check_content(image.voxels, job.image.path)
-    if job.grid is not None:
-        image = grids.onto(image, job.grid, job.image.path)
-        images.check_content(image.voxels, job.image.path)
+def loaded(path: Path, grid: Grid | None) -> tuple[Image, int]:
+    """Return an image as its tensor holds it, and how many of its own voxels are no number.
+
+    Parameters
+    ----------
+    path
+        The image.
+    grid
+        What it is resampled to; None leaves it where it lies.
+
+    Raises
+    ------
+    MissingInputError
+        It is gone.
+    InvalidDataError
+        It is damaged, nothing can be learnt from it, or it does not overlap with the grid.
+    """
+    image = images.read(path)
+    n_undefined = images.check_content(image.voxels, path)
+    if grid is not None:
+        image = grids.onto(image, grid, path)
+        images.check_content(image.voxels, path)
     return image, n_undefined
 
 

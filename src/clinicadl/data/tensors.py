@@ -61,7 +61,7 @@ def write_part(path: Path, voxels: NDArray[np.float32]) -> None:
     path
         Ends in ``.pt``.
     voxels
-        Shape (channel, ...) with two or three axes behind the channel.
+        Shape (channel, ...) with two or three axes behind the channel; a code has any shape.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.layouts import images as nifti
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.maps import names
+from clinicadl.networks.codes import Code
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, Task, part_column
 from clinicadl.tasks.reconstruction import ReconstructionTask, given_back
@@ -38,6 +39,8 @@ class Keep:
     """The tensors of every sample."""
     nifti: bool = False
     """The NIfTI of every image."""
+    latent: bool = False
+    """The code of every sample."""
     first_tensors: bool = False
     """The tensors of the first image only."""
     first_nifti: int = 0
@@ -73,6 +76,8 @@ class GivenBack:
         Gets the files.
     keep
         Which files.
+    code
+        What holds the codes, where these are kept.
     """
 
     def __init__(
@@ -83,10 +88,11 @@ class GivenBack:
         transforms: TransformsConfig,
         folder: Path,
         keep: Keep,
+        code: Code | None = None,
     ) -> None:
         self._task = task
         self._stored, self._samples, self._transforms = stored, samples, transforms
-        self._folder, self._keep = folder, keep
+        self._folder, self._keep, self._code = folder, keep, code
         self._first: int | None = None
         self._shown: set[str] = set()
         self._open: dict[int, _Growing] = {}
@@ -94,6 +100,10 @@ class GivenBack:
 
     def __call__(self, rows: Sequence[int], images: Tensor, outputs: Any) -> None:
         """Take note of a batch."""
+        if self._code is not None:
+            for row, one in zip(rows, self._code.of(outputs), strict=True):
+                path = names.latent_tensor(self._folder, self._name(row))
+                tensors.write_part(path, one.float().cpu().numpy())
         for row, true, given in zip(rows, images, given_back(outputs), strict=True):
             number, part = divmod(row, len(self._stored.parts))
             self._first = number if self._first is None else self._first
@@ -144,11 +154,14 @@ class GivenBack:
         return participant in self._shown
 
     def _write_tensors(self, row: int, both: tuple[Tensor, Tensor]) -> None:
-        part = self._samples[part_column(self._stored.mode)].iloc[row]
-        sample = "_".join((*self._key(row), f"{self._stored.mode}-{part}"))
+        sample = self._name(row)
         for kind, image in zip(KINDS, both, strict=True):
             path = names.kept_tensor(self._folder, sample, kind)
             tensors.write_part(path, image.float().cpu().numpy())
+
+    def _name(self, row: int) -> str:
+        part = self._samples[part_column(self._stored.mode)].iloc[row]
+        return "_".join((*self._key(row), f"{self._stored.mode}-{part}"))
 
     def _key(self, row: int) -> Session:
         one = self._samples.iloc[row]
@@ -167,11 +180,12 @@ def watching(
     transforms: TransformsConfig,
     folder: Path,
     keep: Keep,
+    code: Code | None = None,
 ) -> GivenBack | None:
     """Return what watches the evaluation of a task, as `GivenBack` says; nothing if no image is."""
     if not isinstance(task, ReconstructionTask):
         return None
-    return GivenBack(task, stored, samples, transforms, folder, keep)
+    return GivenBack(task, stored, samples, transforms, folder, keep, code)
 
 
 N_SHOWN = 3

@@ -11,16 +11,17 @@ from torch import nn
 
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.groups import GroupConfig
-from clinicadl.engine import plan
+from clinicadl.engine import one_image, plan
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import Seen
+from clinicadl.guard.rules import Defined, Purpose, Seen
 from clinicadl.layouts import caps, files
-from clinicadl.layouts.maps import folder, ledger, names
+from clinicadl.layouts.maps import folder, ledger, names, seals
 from clinicadl.layouts.maps.folder import Group, Maps
+from clinicadl.layouts.maps.ledger import Entry
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, Member, members
@@ -52,8 +53,10 @@ class Look:
     tables: tuple[Path, ...]
     """Those that a new group is read from."""
     models: tuple[Model, ...]
+    """None where the group is sealed."""
     task: Task
     device: Device
+    purpose: Purpose
 
 
 def opened(
@@ -63,6 +66,7 @@ def opened(
     *,
     label: tuple[str, ...] = (),
     needs_labels: bool = False,
+    purpose: Purpose = "evaluate",
 ) -> Look:
     """Return a look at a data group whose images are not known yet; nothing is written.
 
@@ -78,31 +82,31 @@ def opened(
         Columns of the table of a new group that hold what was learnt; none: those of training.
     needs_labels
         Whether the table must have them; they are kept in any case.
+    purpose
+        What it is looked at for.
 
     Raises
     ------
     UsageError
         The group exists and a table was given, or the reverse; or the name cannot be one.
     LeakageError
-        The models were fitted or chosen on the group.
+        The models were fitted or chosen on the group, or it is sealed.
     MissingInputError
         A model, table or column is absent.
     """
-    device = resolve(ComputeConfig(gpu=config.gpu, amp=config.amp))
-    if device.ranks.world > 1:
-        raise UsageError(
-            "Trained models look at a data group in one process",
-            found=f"{device.ranks.world} processes", fix="Start it without torchrun or srun",
-        )  # fmt: skip
     found = folder.open_maps(maps)
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
-    cohorts = _cohorts(config, found) if is_new else ()
-    wanted = _Labels(label or found.record.config.task.labels, needs_labels)
-    group = (
-        _new_group(config, found, cohorts, wanted) if is_new else _old_group(config, found, name)
-    )
+    cohorts = _cohorts(config, found) if is_new and not config.image else ()
+    if not is_new:
+        group = _old_group(config, found, name, purpose)
+    elif config.image:
+        group = one_image.defined(config, found)
+    else:
+        wanted = _Labels(label or found.record.config.task.labels, needs_labels)
+        group = _new_group(config, found, cohorts, wanted)
+    _refuse_sealed(config, maps, name, group, purpose)
     return Look(
         config=config,
         maps=found,
@@ -110,10 +114,58 @@ def opened(
         group=group,
         is_new=is_new,
         tables=tuple(path for one in cohorts for path in _tables(one.tables)),
-        models=_models(config, maps),
+        models=() if purpose == "seal" else _models(config, maps),
         task=found.record.config.task.build(found.record.label_code),
-        device=device,
+        device=_device(config),
+        purpose=purpose,
     )
+
+
+def _device(config: GroupConfig) -> Device:
+    """Return where the models compute.
+
+    Raises
+    ------
+    UsageError
+        Several processes were started.
+    """
+    device = resolve(ComputeConfig(gpu=config.gpu, amp=config.amp))
+    if device.ranks.world > 1:
+        raise UsageError(
+            "Trained models look at a data group in one process",
+            found=f"{device.ranks.world} processes", fix="Start it without torchrun or srun",
+        )  # fmt: skip
+    return device
+
+
+def _refuse_sealed(
+    config: GroupConfig, maps: Path, name: str, group: Group, purpose: Purpose
+) -> None:
+    """Refuse a look at what is sealed, before anything else is said of it.
+
+    Raises
+    ------
+    UsageError
+        What is to be unsealed is not sealed.
+    LeakageError
+        Nobody may look.
+    """
+    known = _defined(maps)
+    if purpose == "unseal" and not any(one.group == name and one.is_sealed for one in known):
+        raise UsageError(
+            "The data group is not sealed", where=f"groups/{name}", fix="Leave out --unseal"
+        )
+    keys = sessions.sessions_of(group.table)
+    verdict = check.evaluation(name, keys, seen=(), hashes={}, defined=known, purpose=purpose)
+    verdict.enforce(config.accept_leakage)
+
+
+def _defined(maps: Path) -> list[Defined]:
+    """Return the data groups of users, for the guard."""
+    return [
+        Defined(one.name, sessions.sessions_of(one.table), one.is_sealed, one.unsealed, one.n_looks)
+        for one in seals.states(maps)
+    ]
 
 
 def images_of(look: Look) -> Stored:
@@ -145,32 +197,48 @@ def guarded(look: Look, stored: Stored) -> Verdict:
         seen=seen_of(folder.read_seen(look.maps.path)),
         hashes={key: found.sha256 for key, found in stored.origins.items()},
         edits=plan.edits(look.tables),
+        defined=_defined(look.maps.path),
+        purpose=look.purpose,
     ).enforce(look.config.accept_leakage)
     plan.announce(verdict)
     return verdict
 
 
-def enter(look: Look, stored: Stored, verdict: Verdict) -> None:
-    """Define the group if it is new, and enter the look in the ledger; for who holds the MAPS."""
+def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = None) -> None:
+    """Define the group if it is new, and enter the look in the ledger; for who holds the MAPS.
+
+    Parameters
+    ----------
+    look
+        The look, or the sealing.
+    stored
+        The images.
+    verdict
+        Of the guard.
+    reason
+        Why a sealed group is unsealed.
+    """
     path, group = look.maps.path, look.group
     if look.is_new:
         origins = stored.origins.items()
         known = folder.with_hashes(group, {key: found.sha256 for key, found in origins})
-        folder.write_group(
-            path, look.name, group.table, known.origin, overwrite=look.config.overwrite
-        )
-    ledger.look(
-        path,
+        origin = seals.sealed(known.origin) if look.purpose == "seal" else known.origin
+        folder.write_group(path, look.name, group.table, origin, overwrite=look.config.overwrite)
+    entry = Entry(
         look.name,
         n_participants=group.table[sessions.PARTICIPANT].nunique(),
         n_sessions=len(group.table),
         models=" ".join(f"split-{model.split}/best-{model.metric}" for model in look.models),
         table_sha256=files.sha256(names.group_table(names.group(path, look.name))),
-        accepted=verdict.accepted,
+        accepted_leakage=verdict.accepted,
     )
+    if look.purpose == "unseal":
+        ledger.append(path, entry._replace(models="", event=ledger.UNSEAL, reason=reason))
+    event = ledger.SEAL if look.purpose == "seal" else ledger.LOOK
+    ledger.append(path, entry._replace(event=event))
 
 
-def _old_group(config: GroupConfig, maps: Maps, name: str) -> Group:
+def _old_group(config: GroupConfig, maps: Maps, name: str, purpose: Purpose) -> Group:
     given = [
         flag
         for flag, value in {
@@ -178,6 +246,8 @@ def _old_group(config: GroupConfig, maps: Maps, name: str) -> Group:
             "--participants_tsv": config.participants_tsv,
             "--diagnoses": config.diagnoses,
             "--multi_cohort": config.multi_cohort or None,
+            "--image": config.image or None,
+            "--seal": purpose == "seal" or None,
         }.items()
         if value is not None
     ]
@@ -194,7 +264,7 @@ def _cohorts(config: GroupConfig, maps: Maps) -> tuple[Member, ...]:
     if config.caps_directory is None or config.participants_tsv is None:
         raise UsageError(
             "A new data group needs its images and its table",
-            fix="Give --caps_directory and --participants_tsv",
+            fix="Give --caps_directory and --participants_tsv, or an --image",
         )
     return members(
         config.caps_directory,
@@ -299,14 +369,16 @@ def stored_of(maps: Maps, group: Group) -> Stored:
         A tensor does not belong to its image any more, or its shape is another.
     """
     record, places = maps.record, folder.caps_of(group)
-    where = names.record(maps.path)
-    extractions = [caps.parse_extraction(content, where) for content in record.extractions]
-    stored = prepared(places, extractions, group.table)
+    if folder.images_of(group):
+        stored = one_image.stored_of(maps, group)
+    else:
+        stored = prepared(places, one_image.extractions_of(maps), group.table)
     shape = output_shape(record.config.transforms, stored.shape)
     if shape != record.input_shape:
         raise InvalidDataError(
             "The images of the group have another shape than those of training",
-            where=listed(places.values()), found=f"{shape}, trained on {record.input_shape}",
+            where=listed(places.values() or folder.images_of(group)),
+            found=f"{shape}, trained on {record.input_shape}",
             fix="Prepare the same preprocessing on the same grid",
         )  # fmt: skip
     return stored

@@ -33,6 +33,7 @@ from clinicadl.guard.rules import TrainingSplit
 from clinicadl.layouts import caps, files
 from clinicadl.layouts.maps import folder, hashes, ledger, names, published
 from clinicadl.layouts.maps.folder import Group, Maps
+from clinicadl.layouts.maps.ledger import Entry
 from clinicadl.layouts.maps.published import PublishedMaps
 from clinicadl.layouts.maps.record import Imported, Parent, Record
 from clinicadl.networks import weights
@@ -506,13 +507,11 @@ def _enter(planned: ImportPlan, new: Path, looks: Mapping[str, Sequence[str]]) -
         table = planned.groups[name, None].table
         split, _, best = models[0].partition("/best-")
         results = names.results(new, int(split.removeprefix("split-")), best, name)
-        ledger.look(
-            new,
+        entry = Entry(
             name,
             n_participants=table[sessions.PARTICIPANT].nunique(),
             n_sessions=len(table),
             models=" ".join(models),
             table_sha256=files.sha256(names.group_table(names.group(new, name))),
-            accepted=None,
-            date=published.date_of_results(results) or "not known",
         )
+        ledger.append(new, entry, date=published.date_of_results(results) or "not known")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -260,7 +260,11 @@ def _new_results(
 
 
 def describe(
-    group: str, table: pd.DataFrame, caps_of: Mapping[str, Path], accepted: str | None = None
+    group: str,
+    table: pd.DataFrame,
+    caps_of: Mapping[str, Path],
+    images: Sequence[Path] = (),
+    accepted: str | None = None,
 ) -> str:
     """Return the lines that say what results are about.
 
@@ -272,17 +276,22 @@ def describe(
         Its samples.
     caps_of
         Cohort -> CAPS.
+    images
+        Files that are in no CAPS.
     accepted
         Why a refusal of the guard was overridden.
     """
     places = {cohort: str(path) for cohort, path in caps_of.items()}
+    source = (
+        f"images: {[str(path) for path in images]}" if images else f"CAPS directories: {places}"
+    )
     date = datetime.now().astimezone().strftime("%d %b %Y, %H:%M:%S")
     n_participants = table[sessions.PARTICIPANT].nunique()
     n_sessions = len(set(sessions.sessions_of(table)))
     reason = "" if accepted is None else f"Accepted leakage: {accepted}\n"
     return (
         f"Prediction {group} group - {date}\n"
-        f"Data loaded from CAPS directories: {places}\n"
+        f"Data loaded from {source}\n"
         f"Number of participants: {n_participants}\n"
         f"Number of sessions: {n_sessions}\n{reason}"
     )

@@ -118,10 +118,10 @@ def plan(config: ExperimentConfig) -> Plan:
     held_out = [path for one in cohorts for path in splits.test_tables(one.tables)]
     read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
     verdict = check.training(
-        [_sessions(one) for one in planned],
-        test=_sessions_of(held_out), test_tables=held_out,
+        [_sessions(one) for one in planned], test=_sessions_of(held_out), test_tables=held_out,
         ancestors=ancestry.ancestors, edits=edits(read),
         cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
+        hashes={key: one.sha256 for key, one in stored.origins.items()},
     )  # fmt: skip
     return Plan(
         config=config,

@@ -11,12 +11,13 @@ import pandas as pd
 
 from clinicadl.config.base import Choice
 from clinicadl.data import belonging, parts
-from clinicadl.data.dataset import PartDataset
+from clinicadl.data.dataset import MAPPINGS, PartDataset
 from clinicadl.data.origin import Origin
 from clinicadl.data.parts import Affine, Parts
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.layouts import caps, masks
 from clinicadl.layouts.caps import Extraction, Session
+from clinicadl.layouts.maps.record import ImageGrid
 from clinicadl.layouts.masks import SAME_AFFINE_MM, Mask
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT
@@ -68,6 +69,19 @@ class Stored:
         n_channels, *axes = self.parts.shape
         return (n_channels * len(self.channels), *axes)
 
+    @property
+    def grid(self) -> ImageGrid:
+        """Where the voxels of the images lie, as far as they all lie there."""
+        affines = [one.affine for one in self.origins.values()]
+        grids = [affine for affine in dict.fromkeys(affines) if affine is not None]
+        is_known = bool(grids) and None not in affines
+        sizes = [tuple(voxel_size(one)) for one in grids]
+        return ImageGrid(
+            shape=self.parts.image_shape,
+            affine=grids[0] if is_known and all(is_near(one, grids[0]) for one in grids) else None,
+            voxel_size=sizes[0] if is_known and is_one_size(sizes) else None,
+        )
+
     def dataset(
         self,
         table: pd.DataFrame,
@@ -76,6 +90,7 @@ class Stored:
         *,
         augment: Augment | None = None,
         one_draw_an_image: bool = False,
+        n_mapped: int = MAPPINGS,
     ) -> PartDataset:
         """Return the samples of a table of sessions: all parts of a session before the next."""
         files = [
@@ -85,6 +100,7 @@ class Stored:
         return PartDataset(
             files, targets, self.parts, transform,
             are_cut=are_cut, augment=augment, one_draw_an_image=one_draw_an_image,
+            n_mapped=n_mapped,
         )  # fmt: skip
 
     def samples(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +143,7 @@ def prepared(
         The mode has no part of such images, or the extractions have several modes.
     """
     sessions_of = _by_cohort(table)
-    mode = _one_mode(extractions)
+    mode = one_mode(extractions)
     # One set of masks for all: a region is the same voxels in every cohort.
     first = next(iter(caps_of.values()))
     regions = masks.read(first, mode, extractions[0].preprocessing)
@@ -144,7 +160,7 @@ def prepared(
             )
         )
     shape = _one_shape(channels, caps_of)
-    _refuse_apart(channels, extractions)
+    refuse_apart(channels, extractions)
     if len(caps_of) > 1:
         _refuse_other_grids(channels[0].origins, sessions_of)
     for channel in channels:
@@ -183,7 +199,7 @@ def _by_cohort(table: pd.DataFrame) -> dict[str, list[Session]]:
     return found
 
 
-def _one_mode(extractions: Sequence[Extraction]) -> Choice:
+def one_mode(extractions: Sequence[Extraction]) -> Choice:
     """Return the mode of all extractions.
 
     Raises
@@ -237,7 +253,7 @@ def _one_shape(channels: Sequence[Channel], caps_of: Mapping[str, Path]) -> tupl
     return next(iter(by_shape))
 
 
-def _refuse_apart(channels: Sequence[Channel], extractions: Sequence[Extraction]) -> None:
+def refuse_apart(channels: Sequence[Channel], extractions: Sequence[Extraction]) -> None:
     """Refuse channels whose voxels do not lie on each other.
 
     Raises
@@ -250,14 +266,14 @@ def _refuse_apart(channels: Sequence[Channel], extractions: Sequence[Extraction]
         apart = [
             (key, made_from.affine, first.origins[key].affine)
             for key, made_from in channel.origins.items()
-            if not _is_near(made_from.affine, first.origins[key].affine)
+            if not is_near(made_from.affine, first.origins[key].affine)
         ]
         if apart:
             key, theirs, ours = apart[0]
             raise InvalidDataError(
                 f"The channels of {len(apart)} sessions lie on several grids",
                 where=f"{' | '.join(key)}, {extraction.path.name}",
-                found=f"{_shown(theirs)} and {_shown(ours)} of the first channel",
+                found=f"{shown(theirs)} and {shown(ours)} of the first channel",
                 fix="Bring both to one grid: prepare-data-from-bids resamples",
             )  # fmt: skip
 
@@ -285,29 +301,35 @@ def _refuse_other_grids(
         elif not _agree(list(first[1]), list(grids)):
             raise InvalidDataError(
                 f"The images of {name} lie on another grid than those of {first[0]}",
-                found=f"{_shown(next(iter(grids)))} and {_shown(next(iter(first[1])))}",
+                found=f"{shown(next(iter(grids)))} and {shown(next(iter(first[1])))}",
                 fix="Bring all cohorts to one grid: a network would tell them apart by it",
             )  # fmt: skip
 
 
 def _agree(ours: Sequence[Grid], theirs: Sequence[Grid]) -> bool:
-    if all(_is_near(one, ours[0]) for one in ours):
-        return all(_is_near(one, ours[0]) for one in theirs)
-    sizes = [_voxel_size(one) for one in (*ours, *theirs)]
+    if all(is_near(one, ours[0]) for one in ours):
+        return all(is_near(one, ours[0]) for one in theirs)
+    return is_one_size([voxel_size(one) for one in (*ours, *theirs)])
+
+
+def is_one_size(sizes: Sequence[Sequence[float]]) -> bool:
+    """Return whether voxels of these sizes, in mm, are the same."""
     return bool(np.allclose(sizes, sizes[0], rtol=0, atol=SAME_SIZE_MM))
 
 
-def _is_near(one: Grid | None, other: Grid | None) -> bool:
+def is_near(one: Grid | None, other: Grid | None) -> bool:
     """Return whether two affines are the same; what is not known contradicts nothing."""
     if one is None or other is None:
         return True
     return bool(np.allclose(one, other, rtol=0, atol=SAME_AFFINE_MM))
 
 
-def _voxel_size(affine: Grid) -> list[float]:
+def voxel_size(affine: Grid) -> list[float]:
+    """Return the edges of a voxel, in mm, along x, y, z."""
     return [float(size) for size in np.linalg.norm(np.array(affine)[:3, :3], axis=0)]
 
 
-def _shown(affine: Grid | None) -> str:
+def shown(affine: Grid | None) -> str:
+    """Return an affine in one line."""
     rows = (" ".join(f"{cell:g}" for cell in row) for row in (affine or ())[:3])
     return f"affine [{'; '.join(rows)}]"

@@ -180,6 +180,7 @@ def _record(planned: Plan, resolved: Mapping[str, Any]) -> Record:
         extractions=tuple(one.content for one in planned.extractions),
         label_code=planned.codes,
         input_shape=planned.input_shape,
+        image_grid=planned.stored.grid,
         resolved=dict(resolved),
         tables=dict(planned.tables),
         parents=planned.parents,

@@ -20,7 +20,7 @@ from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError
 from clinicadl.guard import check
 from clinicadl.guard.rules import TrainingSplit
 from clinicadl.layouts import files, tsv
-from clinicadl.layouts.maps import folder, hashes, ledger, names, published
+from clinicadl.layouts.maps import folder, hashes, ledger, names, published, seals
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record
 from clinicadl.networks import weights
@@ -171,7 +171,7 @@ def _files(maps: Path, record: Record, trained: Sequence[int]) -> Iterator[Step]
         for number in range(max(record.config.validation.n_splits, 1))
     }
     defined = sorted(groups | {names.group(maps, name) for name in _own_groups(maps)})
-    results = [home for number in trained for home in _results(maps, number, record)]
+    results = [home for number in (*trained, None) for home in _results(maps, number, record)]
     splits = [names.split(maps, number) for number in trained]
     for home in (maps, *defined, *splits, *results):
         same, different = hashes.compare(home)
@@ -192,9 +192,13 @@ def _place(home: Path, maps: Path) -> str:
     return "the MAPS itself" if home == maps else str(home.relative_to(maps))
 
 
-def _results(maps: Path, number: int, record: Record) -> Iterator[Path]:
-    """Yield the folders of results that are there, or must be there."""
-    ours = () if record.imported is not None else tuple(record.config.task.selection_metrics)
+def _results(maps: Path, number: int | None, record: Record) -> Iterator[Path]:
+    """Yield the folders of results of a split that are there, or must be there.
+
+    Those of the ensemble of all splits (None) need not.
+    """
+    is_ours = record.imported is None and number is not None
+    ours = tuple(record.config.task.selection_metrics) if is_ours else ()
     for metric in sorted({*names.selection_metrics(maps, number), *ours}):
         looked = [path for path in names.best(maps, number, metric).glob("*") if path.is_dir()]
         judged = folder.judged_groups(maps, number, metric)
@@ -283,11 +287,14 @@ def _guard_of_group(maps: Path, name: str, trained: Sequence[int]) -> Iterator[S
     )
     refusals = [one for one in verdict.findings if one.severity == "refuse"]
     different = []
-    for number in trained:
+    (became,) = (one for one in seals.states(maps) if one.name == name)
+    for number in (*trained, None):
         for metric in names.selection_metrics(maps, number):
             results = names.results(maps, number, metric, name)
             done = [results] if folder.has_results(maps, number, metric, name) else []
             for home in (*done, *names.interpretations(results)):
+                if became.is_sealed and not became.unsealed:
+                    different.append(f"{home} is about a group that is sealed")
                 if refusals and not _accepted(home):
                     sentences = "; ".join(one.sentence for one in refusals)
                     different.append(f"{home} is leaking, which nobody accepted: {sentences}")

@@ -11,8 +11,10 @@ from clinicadl.guard.rules import (
     EVALUATION_RULES,
     TRAINING_RULES,
     Ancestor,
+    Defined,
     EvaluationFacts,
     Finding,
+    Purpose,
     Seen,
     TrainingFacts,
     TrainingSplit,
@@ -96,6 +98,7 @@ def training(
     ancestors: Sequence[Ancestor] = (),
     edits: Sequence[Finding] = (),
     cohorts: Mapping[str, Collection[str]] | None = None,
+    hashes: Mapping[Session, str] | None = None,
 ) -> Verdict:
     """Return what the guard says before a training.
 
@@ -114,12 +117,14 @@ def training(
     cohorts
         The cohorts of each participant, where there are several. One name in two of them counts as
         one person.
+    hashes
+        Content hash of the source image of each session, as far as it is known.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
-    facts = TrainingFacts(splits, test, test_tables, ancestors)
+    facts = TrainingFacts(splits, test, test_tables, ancestors, hashes or {})
     found = (found for rule in TRAINING_RULES.values() for found in rule(facts))
     return Verdict((*edits, *(_with_cohorts(one, cohorts or {}) for one in found)))
 
@@ -141,6 +146,8 @@ def evaluation(
     seen: Sequence[Seen],
     hashes: Mapping[Session, str],
     edits: Sequence[Finding] = (),
+    defined: Sequence[Defined] = (),
+    purpose: Purpose = "evaluate",
 ) -> Verdict:
     """Return what the guard says before a trained model looks at a data group.
 
@@ -156,11 +163,15 @@ def evaluation(
         Content hash of the source image of each session, as far as it is known.
     edits
         What `clinicadl.guard.proof.check` found in the tables of the group.
+    defined
+        The data groups that there are already, and what became of them.
+    purpose
+        What the group is looked at for.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
-    facts = EvaluationFacts(group, sessions, seen, hashes)
+    facts = EvaluationFacts(group, sessions, seen, hashes, defined, purpose)
     found = (found for rule in EVALUATION_RULES.values() for found in rule(facts))
     return Verdict((*edits, *found), way_out=ACCEPT)

@@ -68,6 +68,25 @@ class TrainingFacts:
     test_tables: Sequence[object] = ()
     """Where the test sets are recorded."""
     ancestors: Sequence[Ancestor] = ()
+    hashes: Mapping[Session, str] = field(default_factory=dict)
+    """Content hash of the source image of each session, where it is known."""
+
+
+Purpose = Literal["evaluate", "interpret", "seal", "unseal"]
+"""What a data group is looked at for; to seal it is to look at nobody."""
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A data group of the MAPS, and what became of it."""
+
+    group: str
+    sessions: Collection[Session]
+    is_sealed: bool = False
+    """Whether it was defined to be looked at once."""
+    unsealed: str = ""
+    """When that was; empty before."""
+    n_looks: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,9 @@ class EvaluationFacts:
     seen: Sequence[Seen] = ()
     hashes: Mapping[Session, str] = field(default_factory=dict)
     """Content hash of the source image of each session, where it is known."""
+    defined: Sequence[Defined] = ()
+    """The data groups that there are already."""
+    purpose: Purpose = "evaluate"
 
 
 @dataclass(frozen=True)
@@ -111,6 +133,33 @@ def shared_participants(facts: TrainingFacts) -> Iterator[Finding]:
             f"of {found.where}: {_named(found.same)}",
             tuple(found.same),
             ("Split by participant, as tsvtools split and kfold do", *_if_respelt(found.same)),
+        )
+
+
+def shared_images(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find images of validation that are in train of one split under the name of somebody else."""
+
+    def contents(table: Sequence[Session]) -> dict[Session, str]:
+        return {one: facts.hashes[one] for one in table if facts.hashes.get(one)}
+
+    found = _over_splits(
+        (
+            split.number,
+            _under_other_names(
+                contents(split.validation),
+                {content: one for one, content in contents(split.train).items()},
+            ),
+        )
+        for split in facts.splits
+    )
+    if found.same:
+        yield Finding(
+            "shared-images",
+            "refuse",
+            f"{counted(found.same, 'image')} of validation {are(found.same)} also in train of "
+            f"{found.where} under another name: {_named(found.same)}",
+            tuple(_people(found.same)),
+            ("Find out who is on these images, and keep one of each",),
         )
 
 
@@ -297,8 +346,79 @@ def misleading_group(facts: EvaluationFacts) -> Iterator[Finding]:
         )
 
 
+def sealed_group(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find a look at a sealed group, or at its participants under the name of another group."""
+    for one in facts.defined:
+        if not one.is_sealed or one.unsealed:
+            continue
+        if one.group != facts.group:
+            same = same_participants(_people(facts.sessions), _people(one.sessions))
+            if same:
+                yield Finding(
+                    "sealed-group",
+                    "refuse",
+                    f"{counted(same, 'participant')} of data group {facts.group} {are(same)} in "
+                    f"the sealed data group {one.group}: {_named(same)}",
+                    tuple(same),
+                    (LEAVE_OUT, *_if_respelt(same)),
+                )
+        elif facts.purpose != "unseal":
+            yield Finding(
+                "sealed-group",
+                "refuse",
+                f"{one.group} is sealed: nothing looks at it, and nothing redefines it, before it "
+                "is evaluated once",
+                fixes=("When the models are chosen, evaluate it with predict --unseal REASON",),
+                acceptable=False,
+            )
+
+
+def second_look(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find a look at a group that was sealed, and has had its one evaluation."""
+    for one in facts.defined:
+        if not one.is_sealed or not one.unsealed:
+            continue
+        is_own = one.group == facts.group
+        same = {} if is_own else same_participants(_people(facts.sessions), _people(one.sessions))
+        fixes = ("Its result is the one of that day: another one needs another test set",)
+        if is_own:
+            yield Finding(
+                "second-look",
+                # What a model rests on is no second number.
+                "warn" if facts.purpose == "interpret" else "refuse",
+                f"{one.group} was sealed, and had its one evaluation on {one.unsealed}",
+                fixes=fixes,
+            )
+        elif same:
+            yield Finding(
+                "second-look",
+                "refuse",
+                f"{counted(same, 'participant')} of data group {facts.group} {were(same)} sealed "
+                f"in {one.group}, which had its one evaluation on {one.unsealed}: {_named(same)}",
+                tuple(same),
+                (*fixes, *_if_respelt(same)),
+            )
+
+
+def late_seal(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find participants who shall be sealed, and were looked at before."""
+    for one in facts.defined if facts.purpose == "seal" else ():
+        same = same_participants(_people(facts.sessions), _people(one.sessions))
+        if same and one.n_looks:
+            yield Finding(
+                "late-seal",
+                "refuse",
+                f"{counted(same, 'participant')} of data group {facts.group} {were(same)} looked "
+                f"at already, in data group {one.group}, so that a seal comes too late: "
+                f"{_named(same)}",
+                tuple(same),
+                ("Seal a test set before the first look at it", *_if_respelt(same)),
+            )
+
+
 TRAINING_RULES: dict[str, Callable[[TrainingFacts], Iterable[Finding]]] = {
     "shared-participants": shared_participants,
+    "shared-images": shared_images,
     "repeated-training-sessions": repeated_training_sessions,
     "late-split": late_split,
     "biased-transfer": biased_transfer,
@@ -314,6 +434,9 @@ EVALUATION_RULES: dict[str, Callable[[EvaluationFacts], Iterable[Finding]]] = {
     "seen-images": seen_images,
     "repeated-sessions": repeated_sessions,
     "repeated-images": repeated_images,
+    "sealed-group": sealed_group,
+    "second-look": second_look,
+    "late-seal": late_seal,
 }
 """Rules of an evaluation; name -> function."""
 

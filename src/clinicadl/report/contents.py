@@ -14,7 +14,7 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.read import recorded, values
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import tsv
-from clinicadl.layouts.maps import folder, ledger, names, published
+from clinicadl.layouts.maps import folder, ledger, names, published, seals
 from clinicadl.layouts.maps.record import Record
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
@@ -67,8 +67,13 @@ class Contents(NamedTuple):
     findings: tuple[str, ...]
     """What the guard found before training."""
     splits: tuple[Split, ...]
+    ensembles: tuple[tuple[str, str], ...]
+    """(selection metric, data group) of which the models of all splits said something together."""
     groups: tuple[Group, ...]
+    seals: Mapping[str, str]
+    """What there is to say of the data groups that were sealed."""
     looks: pd.DataFrame
+    """Lines of the ledger: seals, their ends, and looks."""
 
 
 def show_maps(maps: Path) -> str:
@@ -113,7 +118,13 @@ def contents(maps: Path) -> Contents:
         experiment=(*_settings(config), *_facts(record.label_code, record.input_shape)),
         findings=tuple(str(finding["sentence"]) for finding in record.guard),
         splits=tuple(_split(maps, config, number) for number in sorted(numbers)),
+        ensembles=tuple(
+            (metric, path.name)
+            for metric in names.selection_metrics(maps, None)
+            for path in sorted(names.best(maps, None, metric).iterdir())
+        ),
         groups=tuple(_groups(maps)),
+        seals=dict(_seals(maps)),
         looks=ledger.read(maps),
     )
 
@@ -189,6 +200,12 @@ def _groups(maps: Path) -> Iterator[Group]:
         yield Group(name, None, folder.read_group(maps, name).table)
 
 
+def _seals(maps: Path) -> Iterator[tuple[str, str]]:
+    for one in seals.states(maps):
+        if one.is_sealed:
+            yield one.name, f"unsealed on {one.unsealed}" if one.unsealed else "sealed"
+
+
 def _of_1(maps: Path) -> Contents:
     """Return what is in a MAPS of releases 1.x, as far as it can be read."""
     content = published.open_published(maps).settings
@@ -207,7 +224,9 @@ def _of_1(maps: Path) -> Contents:
         experiment=(*experiment, *_facts(content.get("label_code") or {}, shape or ())),
         findings=(),
         splits=tuple(_split_of_1(*one) for one in published.numbered(maps).items()),
+        ensembles=(),
         groups=tuple(_groups_of_1(maps)),
+        seals={},
         looks=ledger.read(maps),
     )
 
@@ -302,12 +321,14 @@ def _group_rows(found: Contents) -> Iterator[Row]:
             for model in one.models
             if name in model.groups and split in (None, one.number)
         ]
+        judges += [f"ensemble by {metric}" for metric, judged in found.ensembles if judged == name]
         yield (
             name,
             "" if split is None else f"split {split}",
             f"{table[sessions.PARTICIPANT].nunique()} participants",
             f"{len(table)} sessions",
             f"predicted: {', '.join(judges)}" if judges else "not predicted",
+            found.seals.get(name, ""),
         )
 
 

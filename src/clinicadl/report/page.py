@@ -12,6 +12,7 @@ from typing import Any
 from clinicadl.config.report import ReportConfig
 from clinicadl.errors import MissingExtraError
 from clinicadl.layouts import files
+from clinicadl.layouts.maps.ledger import LOOK
 from clinicadl.report import figures, story
 from clinicadl.report.cases import Pictures, pictures
 from clinicadl.report.figures import Drawn
@@ -146,6 +147,7 @@ def warnings(told: Story) -> Iterator[str]:
             "models, and are too good."
         )
     looks = told.contents.looks
+    looks = looks[looks["event"] == LOOK]
     for group, n in looks["group"].value_counts().items() if len(looks) else ():
         if n > 1:
             yield (

@@ -38,6 +38,7 @@ from clinicadl.layouts.maps import hashes, moved, names
 from clinicadl.layouts.maps.record import Record, installed, read
 
 _CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
+_IMAGES, _MASKS = "images", "caps_of_masks"
 
 
 class Maps(NamedTuple):
@@ -304,7 +305,7 @@ def write_group(
     """
     with whole_folder(names.group(maps, name), overwrite=overwrite) as folder:
         _write_group(folder, table, origin)
-    for split in names.split_numbers(maps):
+    for split in (*names.split_numbers(maps), None):
         for metric in names.selection_metrics(maps, split):
             # Results of the former definition would pass as results of the new one.
             shutil.rmtree(names.results(maps, split, metric, name), ignore_errors=True)
@@ -329,6 +330,32 @@ def group_origin(
         "multi_cohort": is_multi,
         _CAPS_OF: {cohort: str(path.absolute()) for cohort, path in caps_of.items()},
     }
+
+
+def image_origin(images: Iterable[Path], masks: Path | None) -> dict[str, Any]:
+    """Return what a data group says of itself that is one session, and no CAPS.
+
+    Parameters
+    ----------
+    images
+        One a channel.
+    masks
+        The CAPS that holds the masks of regions, where there are regions.
+    """
+    paths = [str(path.absolute()) for path in images]
+    home = None if masks is None else str(masks.absolute())
+    return {_IMAGES: paths, _MASKS: home, _CAPS_OF: {}}
+
+
+def images_of(group: Group) -> tuple[Path, ...]:
+    """Return the images of a data group of one session that is in no CAPS; none of any other."""
+    return tuple(Path(path) for path in group.origin.get(_IMAGES, ()))
+
+
+def masks_of(group: Group) -> Path | None:
+    """Return the CAPS that holds the masks of such a group."""
+    given = group.origin.get(_MASKS)
+    return None if given is None else Path(given)
 
 
 def caps_of(group: Group) -> dict[str, Path]:
@@ -370,7 +397,7 @@ def write_training_log(
 
 
 @contextmanager
-def new_results(maps: Path, split: int, metric: str, name: str) -> Iterator[Path]:
+def new_results(maps: Path, split: int | None, metric: str, name: str) -> Iterator[Path]:
     """Give a folder to fill with what a model says of a data group, and `write_results` into.
 
     When the block succeeds, it replaces former results at once; when it fails, nothing is left.
@@ -435,7 +462,9 @@ def write_results(folder: Path, name: str, results: Results) -> None:
     write_text(names.description(folder), results.description)
 
 
-def read_predictions(maps: Path, split: int, metric: str, name: str, level: str) -> pd.DataFrame:
+def read_predictions(
+    maps: Path, split: int | None, metric: str, name: str, level: str
+) -> pd.DataFrame:
     """Return what a model said of a data group, at one level.
 
     Raises
@@ -485,7 +514,7 @@ def judged_groups(maps: Path, split: int, metric: str) -> tuple[str, ...]:
     return tuple(sorted(one.name for one in folders if has_results(maps, split, metric, one.name)))
 
 
-def has_results(maps: Path, split: int, metric: str, name: str) -> bool:
+def has_results(maps: Path, split: int | None, metric: str, name: str) -> bool:
     """Return whether a model's results on a data group are there; they are whole if they are.
 
     A folder that holds interpretations alone has none.

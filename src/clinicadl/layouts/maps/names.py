@@ -165,9 +165,9 @@ def emissions(maps: Path) -> Path:
     return maps / "emissions.csv"
 
 
-def best(maps: Path, number: int, metric: str) -> Path:
-    """Return the folder of the best model by one selection metric."""
-    return split(maps, number) / f"best-{metric}"
+def best(maps: Path, number: int | None, metric: str) -> Path:
+    """Return the folder of the best model by one selection metric; None: the ensemble of splits."""
+    return _home(maps, number) / f"best-{metric}"
 
 
 def weights(maps: Path, number: int, metric: str, network: int | None = None) -> Path:
@@ -175,8 +175,8 @@ def weights(maps: Path, number: int, metric: str, network: int | None = None) ->
     return best(maps, number, metric) / f"{_network(network)}model.safetensors"
 
 
-def results(maps: Path, number: int, metric: str, name: str) -> Path:
-    """Return the folder of what a best model said of a data group."""
+def results(maps: Path, number: int | None, metric: str, name: str) -> Path:
+    """Return the folder of what a best model said of a data group; None: what the ensemble said."""
     return best(maps, number, metric) / name
 
 
@@ -218,6 +218,11 @@ def kept_tensor(folder: Path, sample: str, kind: str) -> Path:
         ``input``: as the network got it; ``output``: what it gave back.
     """
     return folder / "tensors" / f"{sample}_{kind}.pt"
+
+
+def latent_tensor(folder: Path, sample: str) -> Path:
+    """Return the code of a sample in a folder of results; ``sample`` as in `kept_tensor`."""
+    return folder / "latent_tensors" / f"{sample}_latent.pt"
 
 
 def kept_image(folder: Path, image: str, kind: str) -> Path:
@@ -276,9 +281,9 @@ def split_numbers(maps: Path) -> list[int]:
     return sorted(int(number) for number in found if number.isdigit())
 
 
-def selection_metrics(maps: Path, number: int) -> list[str]:
-    """Return the selection metrics by which a split has a best model."""
-    folders = split(maps, number).glob("best-*")
+def selection_metrics(maps: Path, number: int | None) -> list[str]:
+    """Return the metrics by which a split has a best model, or an ensemble was asked (None)."""
+    folders = _home(maps, number).glob("best-*")
     return sorted(path.name.removeprefix("best-") for path in folders if path.is_dir())
 
 
@@ -289,6 +294,10 @@ def networks(maps: Path, number: int, metric: str) -> list[int | None]:
         return [None]
     found = (_NETWORK.fullmatch(name) for name in stored)
     return [*sorted(int(match[1]) for match in found if match)]
+
+
+def _home(maps: Path, number: int | None) -> Path:
+    return maps / "ensemble" if number is None else split(maps, number)
 
 
 def _split(number: int) -> str:

@@ -37,6 +37,17 @@ class Parent(Section):
     """Epoch that the weights of each network are of, by split that was trained."""
 
 
+class ImageGrid(Section):
+    """Where the voxels of the images lay that the models were trained on."""
+
+    shape: tuple[int, ...]
+    """Of a stored image, channel first, before parts are cut and sizes are reduced."""
+    affine: tuple[tuple[float, ...], ...] | None
+    """Voxel to world, in mm, RAS+; None where images have one each, or nobody knows."""
+    voxel_size: tuple[float, ...] | None
+    """In mm, along x, y, z; None where they have several, or nobody knows."""
+
+
 class Imported(Section):
     """Where a MAPS was read from that another release had written."""
 
@@ -58,6 +69,8 @@ class Record(Section):
     label_code: dict[str, int]
     input_shape: tuple[int, ...]
     """Shape of one sample, channel first."""
+    image_grid: ImageGrid | None = None
+    """None where an earlier release did not record it."""
     resolved: dict[str, Any]
     """What the machine decided: device, threads."""
     tables: dict[str, str]
