@@ -492,7 +492,7 @@ class Guarded(NamedTuple):
     """Why a refusal was overridden; None if none was."""
 
 
-def read_verdict(maps: Path, split: int, metric: str, name: str) -> Guarded:
+def read_verdict(maps: Path, split: int | None, metric: str, name: str) -> Guarded:
     """Return what the guard said of some results.
 
     Raises
@@ -508,7 +508,7 @@ def read_verdict(maps: Path, split: int, metric: str, name: str) -> Guarded:
     return Guarded(findings, None if reason is None else str(reason))
 
 
-def judged_groups(maps: Path, split: int, metric: str) -> tuple[str, ...]:
+def judged_groups(maps: Path, split: int | None, metric: str) -> tuple[str, ...]:
     """Return the data groups that a model has results on, sorted."""
     folders = names.best(maps, split, metric).iterdir()
     return tuple(sorted(one.name for one in folders if has_results(maps, split, metric, one.name)))
