@@ -24,6 +24,7 @@ ORDER = (
     "scaling",
     "half_precision",
     "report",
+    "signatures",
 )
 
 

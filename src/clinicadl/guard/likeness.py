@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from clinicadl.guard.identity import same_participants
-from clinicadl.layouts.signatures import Signature, mirrored
+from clinicadl.layouts.signatures import Signature, Values, mirrored
 
 if TYPE_CHECKING:  # the guard decides about names: it needs no image library
     from clinicadl.layouts.caps import Session
@@ -25,8 +25,9 @@ MOST_EXPECTED = 0.01
 _MOST_SAMPLED = 1000
 """Images of a side from whose similarities the spread among strangers is estimated."""
 _AT_ONCE = 512
-_MAD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+_UPPER = 0.8
+"""Share of strangers from which their spread is told: few enough, so that no pair is among them."""
+_MOST_UNEQUAL = 0.999
 
 Signatures = Mapping[tuple[str, str], Signature]
 """(participant, session) -> what its image shows."""
@@ -63,8 +64,10 @@ def alike(these: Signatures, those: Signatures | None = None) -> list[Alike]:
     """
     others = these if those is None else those
     found = {one[:2]: one for one in _of_equal_voxels(these, others)}
-    if can_be_judged(others) and these:
-        for pair in _correlated(these, those):
+    # Where an image shows nothing at all, nothing is alike.
+    ours, theirs = _with_a_head(these), _with_a_head(others)
+    if can_be_judged(theirs) and ours:
+        for pair in _correlated(ours, None if those is None else theirs):
             found.setdefault(pair[:2], pair)
     kept: dict[frozenset[Session], Alike] = {}
     for pair in found.values():
@@ -76,6 +79,10 @@ def alike(these: Signatures, those: Signatures | None = None) -> list[Alike]:
 def can_be_judged(signatures: Signatures) -> bool:
     """Return whether there are enough participants to tell what all heads share."""
     return _n_participants(signatures) >= LEAST_PARTICIPANTS
+
+
+def _with_a_head(signatures: Signatures) -> Signatures:
+    return {key: one for key, one in signatures.items() if one.values.any()}
 
 
 def _n_participants(signatures: Collection[Session]) -> int:
@@ -96,43 +103,54 @@ def _correlated(these: Signatures, those: Signatures | None) -> Iterator[Alike]:
     others = these if those is None else those
     ours, theirs = [*these], [*others]
     shared = _mean(others)
-    columns = _without(shared, _values(others))
     own = _mean(these) if can_be_judged(these) else shared
-    rows = _without(own, _values(these))
-    flipped = _without(own, mirrored(np.stack([these[one].values for one in ours])))
+    values = _values(these)
+    rows, flipped = _without(own, values), _without(own, mirrored(values))
+    columns = _without(shared, _values(others))
     people = _codes([*ours, *theirs])
     mine, yours = people[: len(ours)], people[len(ours) :]
-    n_pairs = len(rows) * len(columns)
-    threshold = _threshold(rows, columns, mine, yours, n_pairs)
+    # Each pair is looked at twice: as it is, and with left and right exchanged.
+    quantile = float(norm.isf(MOST_EXPECTED / (2 * len(rows) * len(columns))))
+    of_row = _least(rows, mine, columns, yours, quantile)
+    of_column = _least(columns, yours, rows, mine, quantile)
     for start in range(0, len(rows), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         likeness = np.maximum(rows[part] @ columns.T, flipped[part] @ columns.T)
         likeness[mine[part, None] == yours] = 0
-        for i, j in np.argwhere(likeness >= threshold).tolist():
+        least = np.maximum(of_row[part, None], of_column)
+        for i, j in np.argwhere(likeness >= least).tolist():
             # Voxels that are not equal are never reported as if they were.
-            yield Alike(ours[start + i], theirs[j], min(float(likeness[i, j]), 0.999))
+            yield Alike(ours[start + i], theirs[j], min(float(likeness[i, j]), _MOST_UNEQUAL))
 
 
-def _threshold(
+def _least(
     rows: Numbers,
-    columns: Numbers,
     mine: NDArray[np.intp],
+    columns: Numbers,
     yours: NDArray[np.intp],
-    n_pairs: int,
-) -> float:
-    """Return the least similarity that hardly any pair of strangers has.
+    quantile: float,
+) -> Numbers:
+    """Return the least similarity to each row that hardly any stranger has.
 
-    Most pairs are strangers, so that the median and the median deviation are theirs.
+    Nearly all others are strangers, so that the median and the upper quintile are theirs. Each row
+    has its own, and that of all as well: where heads lie in a few positions, as in raw images,
+    those in one position are alike without being one.
     """
-    i, j = (slice(None, None, -(-len(one) // _MOST_SAMPLED)) for one in (rows, columns))
-    likeness = (rows[i] @ columns[j].T)[mine[i, None] != yours[j]]
-    if not likeness.size:
-        return LEAST_SIMILARITY
-    middle = float(np.median(likeness))
-    spread = _MAD * float(np.median(np.abs(likeness - middle)))
-    # Each pair is looked at twice: as it is, and with left and right exchanged.
-    quantile = float(norm.isf(MOST_EXPECTED / (2 * n_pairs)))
-    return max(LEAST_SIMILARITY, middle + quantile * spread)
+    sampled = slice(None, None, -(-len(columns) // _MOST_SAMPLED))
+    middles, spreads = [], []
+    for start in range(0, len(rows), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        likeness = rows[part] @ columns[sampled].T
+        likeness[mine[part, None] == yours[sampled]] = np.nan
+        known = ~np.isnan(likeness).all(axis=1)
+        likeness[~known] = 0
+        middle, upper = np.nanquantile(likeness, (0.5, _UPPER), axis=1)
+        middles.append(middle)
+        spreads.append((upper - middle) / norm.ppf(_UPPER))
+    middle, spread = np.concatenate(middles), np.concatenate(spreads)
+    usual = np.median(middle) + quantile * np.median(spread)
+    least: Numbers = np.maximum(np.maximum(middle + quantile * spread, usual), LEAST_SIMILARITY)
+    return least
 
 
 def _codes(sessions: list[Session]) -> NDArray[np.intp]:
@@ -140,16 +158,16 @@ def _codes(sessions: list[Session]) -> NDArray[np.intp]:
     return np.unique([participant for participant, _ in sessions], return_inverse=True)[1]
 
 
-def _values(signatures: Signatures) -> Numbers:
-    return np.stack([one.values for one in signatures.values()]).astype(np.float32)
+def _values(signatures: Signatures) -> Values:
+    return np.stack([one.values for one in signatures.values()])
 
 
 def _mean(signatures: Signatures) -> Numbers:
-    mean: Numbers = _values(signatures).mean(axis=0)
+    mean: Numbers = _values(signatures).mean(axis=0, dtype=np.float32)
     return mean
 
 
-def _without(shared: Numbers, values: NDArray[np.int8] | Numbers) -> Numbers:
+def _without(shared: Numbers, values: Values) -> Numbers:
     """Return what is left of each signature, of mean 0 and length 1; 0 where nothing is left."""
     left = values.astype(np.float32) - shared
     left -= left.mean(axis=1, keepdims=True)
