@@ -28,6 +28,9 @@ from clinicadl.tables.cohorts import COHORT, Member, members
 from clinicadl.tasks.base import Task
 from clinicadl.transforms.pipeline import output_shape
 
+THIS_MAPS = "this MAPS"
+"""How sentences call the MAPS that is looked at, among those its first weights come from."""
+
 
 class Model(NamedTuple):
     """A trained model of a MAPS: the best one of a split by a metric."""
@@ -354,7 +357,7 @@ def seen_of(table: pd.DataFrame, shown: SeenSignatures | None = None) -> list[Se
     known = shown or {}
     return [
         Seen(
-            str(who) or "this MAPS",
+            str(who) or THIS_MAPS,
             tuple(sessions.sessions_of(rows)),
             dict(zip(rows["image_sha256"], sessions.sessions_of(rows), strict=True)),
             known.get(str(who), {}),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the guard decides about names: it needs no image library
 LEAST_PARTICIPANTS = 10
 """Of fewer, nobody can tell what all heads share."""
 LEAST_SIMILARITY = 0.30
-"""Strangers reach 0.27, and the same head on another day 0.43, on real images."""
+"""Strangers reach 0.27, and the same head on another day 0.44, on real images."""
 MOST_EXPECTED = 0.01
 """Pairs of strangers that may be expected, by chance, to be as alike as those that are told."""
 

@@ -290,13 +290,13 @@ def rescanned_images(facts: EvaluationFacts) -> Iterator[Finding]:
             if one.hashes.get(facts.hashes.get(pair.one, "")) is None
         ]
         place = f"was seen in train or validation by {one.who}"
-        yield from _rescanned(pairs, f"of data group {facts.group}", place)
+        yield from rescanned(pairs, f"of data group {facts.group}", place)
     within = [
         pair
         for pair in alike(facts.signatures)
         if facts.hashes.get(pair.one, pair.one) != facts.hashes.get(pair.other, pair.other)
     ]
-    yield from _rescanned(within, f"of data group {facts.group}", "is in it as well")
+    yield from rescanned(within, f"of data group {facts.group}", "is in it as well")
 
 
 def rescanned_training_images(facts: TrainingFacts) -> Iterator[Finding]:
@@ -314,12 +314,25 @@ def rescanned_training_images(facts: TrainingFacts) -> Iterator[Finding]:
                     numbers[split.number] = None
     where = f"split{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
     place = f"is in train of {where}"
-    yield from _rescanned([*across], "of validation", place, RESCANNED_IN_TRAINING)
+    yield from rescanned([*across], "of validation", place, RESCANNED_IN_TRAINING)
 
 
-def _rescanned(
+def rescanned(
     pairs: Sequence[Alike], of: str, place: str, rule: str = RESCANNED
 ) -> Iterator[Finding]:
+    """Yield a warning of pairs of images, if there are any.
+
+    Parameters
+    ----------
+    pairs
+        The images, those that are blamed first.
+    of
+        Where the first ones are: ``of validation``.
+    place
+        Where the second ones are: ``is in train``.
+    rule
+        Who found them.
+    """
     if pairs:
         images = dict.fromkeys(pair.one for pair in pairs)
         named = listed(
