@@ -222,7 +222,7 @@ def repeated_images(these: CapsImages, those: CapsImages) -> Iterator[Finding]:
             REPEATED, "refuse",
             f"{counted(same, 'pair')} of images {place} {are(same)} one image under the names of "
             f"two participants: {named}",
-            tuple(dict.fromkeys(one[0] for one, _ in same.values())),
+            tuple(dict.fromkeys(one[0] for pair in same.values() for one in pair)),
             ("Find out who is on these images, and keep one of each",),
         )  # fmt: skip
 
