@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -14,8 +15,10 @@ import pandas as pd
 import pytest
 
 from clinicadl import PredictConfig, PrepareConfig, predict, prepare_data, train
+from clinicadl.config.jobs import JobsConfig
 from clinicadl.draws import generator
-from clinicadl.engine import pairs
+from clinicadl.engine import pairs, rescans
+from clinicadl.engine.train import planned_for
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import images, signatures
 from clinicadl.layouts.maps import folder, names
@@ -112,6 +115,31 @@ def test_the_models_need_not_have_their_training_images_at_hand(
     np.testing.assert_array_equal(theirs.voxels, signatures.volume(known.values))
     pixels = matplotlib.image.imread(names.group_pairs(names.group(trained, "again")))
     assert pixels[25:, pixels.shape[1] // 2 :, 0].std() > 0.05
+
+
+@pytest.mark.parametrize("why", ["kept in parts", "raw", "on several grids", "no longer there"])
+def test_images_that_cannot_be_compared_place_by_place_have_no_signatures(
+    why, prepared_once, config_of
+):
+    stored = planned_for(config_of(prepared_once), JobsConfig()).stored
+    (channel,) = stored.channels
+    assert len(rescans.signatures_of(stored)) == len(channel.files)
+    key, first = next(iter(channel.origins.items()))
+    changed = {
+        "kept in parts": lambda: {"are_cut": True},
+        "raw": lambda: {"origins": {**channel.origins, key: replace(first, source="../bids/x")}},
+        "on several grids": lambda: {
+            "origins": {
+                **channel.origins,
+                key: replace(first, affine=tuple(map(tuple, 1.1 * np.array(first.affine)))),
+            }
+        },
+        "no longer there": lambda: {
+            "origins": {**channel.origins, key: replace(first, affine=None)}
+        },
+    }[why]()  # fmt: skip
+    stored = replace(stored, channels=(replace(channel, **changed),))
+    assert rescans.signatures_of(stored) == {}
 
 
 def test_people_who_were_not_seen_are_left_alone_and_nothing_is_drawn(

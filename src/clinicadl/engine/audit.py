@@ -20,6 +20,7 @@ from clinicadl.guard.found_sets import EVERYBODY, holds_sets
 from clinicadl.guard.likeness import alike
 from clinicadl.guard.people import bare
 from clinicadl.guard.rules import (
+    RESCANNED_IN_TRAINING,
     EvaluationFacts,
     Finding,
     rescanned,
@@ -169,6 +170,11 @@ def _add(found: Found, findings: Iterable[Finding]) -> None:
 def _of_maps(one: AuditedMaps, found: Found) -> Iterator[str]:
     """Judge a MAPS by itself, and yield what could not be judged."""
     _add(found, audited_maps.training(one).findings)
+    if not audited_maps.signatures_of_training(one):
+        yield (
+            f"not looked at: {one.path}, train and validation: {RESCANNED_IN_TRAINING}: no "
+            "signatures of their images are kept"
+        )
     for group, verdict in audited_maps.evaluations(one):
         _add(found, verdict.findings)
         for reason in verdict.skipped:

@@ -18,6 +18,7 @@ from clinicadl.guard.rules import Ancestor, Finding, Seen, TrainingSplit
 from clinicadl.guard.wording import counted
 from clinicadl.layouts import splits
 from clinicadl.layouts.caps import Session
+from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import folder, ledger, names, published, signatures
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record
@@ -176,12 +177,15 @@ def _ancestors(record: Record, seen: Sequence[Seen]) -> Iterator[Ancestor]:
 
 
 def _accepted(path: Path, name: str) -> str | None:
+    """Return why the refusals of the guard were overridden when anything was made of a group."""
     for split in names.split_numbers(path):
         for metric in names.selection_metrics(path, split):
-            if folder.has_results(path, split, metric, name):
-                reason = folder.accepted_leakage(path, split, metric, name)
+            results = names.results(path, split, metric, name)
+            done = [results] if folder.has_results(path, split, metric, name) else []
+            for home in (*done, *names.interpretations(results)):
+                reason = read_json(names.guard(home), "verdict of the guard").get("accepted")
                 if reason is not None:
-                    return reason
+                    return str(reason)
     return None
 
 
@@ -193,17 +197,21 @@ def training(one: AuditedMaps) -> Verdict:
     ClinicaDLError
         A table of a test set cannot be read.
     """
-    own = next((some.signatures for some in one.seen if some.who == THIS_MAPS), {})
     test = [key for path in one.test_tables for key in sessions.sessions_of(sessions.read(path))]
     verdict = check.training(
         one.splits, test=test, test_tables=one.test_tables, ancestors=one.ancestors
     )
-    found = (*verdict.findings, *check.rescans(one.splits, own))
+    found = (*verdict.findings, *check.rescans(one.splits, signatures_of_training(one)))
     return replace(verdict, findings=tuple(_placed(finding, one) for finding in found))
 
 
+def signatures_of_training(one: AuditedMaps) -> Signatures:
+    """Return what the images of train and validation show, as far as the MAPS keeps it."""
+    return next((some.signatures for some in one.seen if some.who == THIS_MAPS), {})
+
+
 def evaluations(one: AuditedMaps) -> Iterator[tuple[AuditedGroup, Verdict]]:
-    """Yield what the rules of an evaluation say of each data group that was recorded."""
+    """Yield each data group that was recorded, and what the rules of an evaluation say of it."""
     for group in one.groups:
         verdict = check.evaluation(
             group.name, group.sessions, seen=one.seen,

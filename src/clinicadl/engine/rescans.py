@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from clinicadl.data import origin, tensors
 from clinicadl.engine import pairs
@@ -42,10 +44,15 @@ def signatures_of(stored: Stored) -> dict[Session, Signature]:
     """
     if stored.channels[0].are_cut or not _is_registered(stored):
         return {}
-    return {
-        key: signatures.of(tensors.read(path)[0].numpy(), np.array(stored.origins[key].affine))
-        for key, (path,) in stored.channels[0].files.items()
-    }
+    channel = stored.channels[0]
+
+    def one(key: Session) -> Signature:
+        (path,) = channel.files[key]
+        return signatures.of(tensors.read(path)[0].numpy(), np.array(channel.origins[key].affine))
+
+    # Reading, hashing and products of matrices leave other threads alone.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return dict(zip(channel.files, pool.map(one, channel.files), strict=True))
 
 
 def _is_registered(stored: Stored) -> bool:
