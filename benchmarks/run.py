@@ -25,6 +25,7 @@ ORDER = (
     "scaling",
     "half_precision",
     "report",
+    "signatures",
 )
 
 

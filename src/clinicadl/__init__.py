@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinicadl.attribution.interpret import interpret as interpret
+    from clinicadl.config.audit import AuditConfig as AuditConfig
     from clinicadl.config.audit import CheckConfig as CheckConfig
     from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from clinicadl.config.tables import SplitConfig as SplitConfig
     from clinicadl.data.from_bids import prepare_data_from_bids as prepare_data_from_bids
     from clinicadl.data.prepare import prepare_data as prepare_data
+    from clinicadl.engine.audit import audit as audit
     from clinicadl.engine.imports import import_maps as import_maps
     from clinicadl.engine.predict import predict as predict
     from clinicadl.engine.repeat import train_from as train_from
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdaptConfig": "clinicadl.config.summary:AdaptConfig",
     "AnalysisConfig": "clinicadl.config.summary:AnalysisConfig",
+    "AuditConfig": "clinicadl.config.audit:AuditConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
@@ -83,6 +86,7 @@ _HOMES = {
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
     "analysis": "clinicadl.tables.summary:analysis",
+    "audit": "clinicadl.engine.audit:audit",
     "check_tables": "clinicadl.guard.audit:check_tables",
     "generate_random": "clinicadl.synthesis.noise:generate_random",
     "generate_shepplogan": "clinicadl.synthesis.shepplogan:generate_shepplogan",

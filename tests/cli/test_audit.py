@@ -150,3 +150,51 @@ def test_what_cannot_be_done_is_one_sentence(invoke, clean, arguments, code, wor
     assert "Traceback" not in complaint
     for word in words:
         assert word in complaint
+
+
+def test_audit_says_a_line_a_set_and_a_last_one_as_check_does(invoke, clean):
+    assert invoke("audit", clean) == invoke("tsvtools", "check", clean)
+
+
+def test_audit_of_a_leak_has_exit_code_4(invoke, clean):
+    write(clean / "validation.tsv", *range(19, 30))
+    code, said, complaint = invoke("audit", clean)
+    assert code == 4 and "LEAK: 1 participant of validation" in said
+    assert complaint.startswith("clinicadl: Data leakage (found: shared-participants)")
+
+
+def test_audit_of_a_maps_and_a_caps_says_what_was_looked_at(invoke, trained, prepared_once):
+    code, said, complaint = invoke("audit", trained, prepared_once)
+    assert (code, complaint) == (0, "")
+    first, second, *_, last = said.splitlines()
+    assert first.startswith(f"MAPS: {trained}: 2 splits") and second.startswith("CAPS: ")
+    assert last.startswith("1 MAPS, 1 CAPS, ") and last.endswith(
+        "checked: 0 leaks, 0 faults, 0 warnings"
+    )
+
+
+def test_audit_writes_what_the_function_returns(invoke, trained, tmp_path):
+    from clinicadl import AuditConfig, audit
+
+    invoke("audit", trained, "--json", tmp_path / "found.json")
+    expected = audit(AuditConfig(paths=(trained,))).to_record()
+    assert json.loads((tmp_path / "found.json").read_text()) == expected
+
+
+def test_a_dry_run_of_audit_reads_and_writes_nothing(invoke, trained, prepared_once, tmp_path):
+    target = tmp_path / "found.json"
+    pictures = tmp_path / "pictures"
+    code, said, _ = invoke(
+        "audit", trained, prepared_once, "--json", target, "--pictures", pictures, "--dry-run"
+    )
+    assert code == 0 and not target.exists() and not pictures.exists()
+    for line in (
+        f"# would read: {trained}", f"# would read: {prepared_once}",
+        f"# would write: {target}", f"# would write: {pictures}",
+    ):  # fmt: skip
+        assert line in said.splitlines()
+
+
+def test_audit_of_nothing_is_bad_usage(invoke, tmp_path):
+    assert invoke("audit")[0] == 2
+    assert invoke("audit", tmp_path / "nowhere")[0] == 66

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from clinicadl.guard.rules import (
     TrainingFacts,
     TrainingSplit,
 )
+from clinicadl.layouts.signatures import Signature, n_places
 
 DOCS = Path(__file__).parents[2] / "docs" / "concepts" / "leakage.md"
 RULES = {**TRAINING_RULES, **EVALUATION_RULES}
@@ -37,6 +39,15 @@ def split(train, validation, number=0):
 CLEAN_SPLIT = split(["sub-01", "sub-02"], ["sub-03"])
 THIS = Seen("this MAPS", visits("sub-01", "sub-02", "sub-03"), {"a1": ("sub-01", "ses-M00")})
 GROUP = visits("sub-04", "sub-05")
+
+
+def shown(**content):
+    """Signatures of images without a head, of which equal contents are told all the same."""
+    blank = np.zeros(n_places(), np.int8)
+    return {(f"sub-{who[1:]}", "ses-M00"): Signature(blank, one) for who, one in content.items()}
+
+
+SHOWN = Seen("this MAPS", visits("sub-01"), signatures=shown(s01="a"))
 
 # rule -> leaking facts, clean facts, who is named
 EXAMPLES = {
@@ -91,6 +102,16 @@ EXAMPLES = {
     "seen-images": (
         EvaluationFacts("test", GROUP, [THIS], {GROUP[0]: "b2", GROUP[1]: "a1"}),
         EvaluationFacts("test", GROUP, [THIS], {GROUP[0]: "b2", GROUP[1]: "b3"}),
+        ("sub-05",),
+    ),
+    "re-scanned-training-images": (
+        TrainingFacts([CLEAN_SPLIT], signatures=shown(s01="a", s03="a")),
+        TrainingFacts([CLEAN_SPLIT], signatures=shown(s01="a", s02="a", s03="b")),
+        ("sub-03",),
+    ),
+    "re-scanned-images": (
+        EvaluationFacts("test", GROUP, [SHOWN], signatures=shown(s04="b", s05="a")),
+        EvaluationFacts("test", GROUP, [SHOWN], signatures=shown(s04="b", s05="c")),
         ("sub-05",),
     ),
     "repeated-sessions": (
@@ -169,7 +190,10 @@ def test_the_docs_show_the_sentence_of_the_rule(name):
     assert f"    {finding.sentence}\n" in DOCS.read_text(encoding="utf-8")
 
 
-WARNINGS = {"spoilt-test-set", "repeated-images", "misleading-group"}
+WARNINGS = {
+    "spoilt-test-set", "repeated-images", "misleading-group",
+    "re-scanned-images", "re-scanned-training-images",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -315,6 +339,36 @@ def test_an_image_of_a_seen_participant_is_under_no_other_name():
 def test_the_name_under_which_an_image_was_seen_is_given():
     (finding,) = RULES["seen-images"](EXAMPLES["seen-images"][0])
     assert "(sub-05 | ses-M00) = (sub-01 | ses-M00)" in finding.sentence
+
+
+def test_two_of_one_group_with_one_head_are_named_once():
+    facts = EvaluationFacts("test", GROUP, signatures=shown(s04="a", s05="a"))
+    (finding,) = RULES["re-scanned-images"](facts)
+    assert "is in it as well under another name" in finding.sentence
+    assert finding.participants == ("sub-04",)
+    assert [pair[:2] for pair in finding.pairs] == [(("sub-04", "ses-M00"), ("sub-05", "ses-M00"))]
+
+
+def test_the_very_same_file_is_not_called_a_re_scan_too():
+    seen = Seen(
+        "this MAPS", visits("sub-01"), {"h": ("sub-01", "ses-M00")}, signatures=shown(s01="a")
+    )
+    hashes = {GROUP[1]: "h"}
+    facts = EvaluationFacts("test", GROUP, [seen], hashes, signatures=shown(s05="a"))
+    assert list(RULES["re-scanned-images"](facts)) == []
+    assert len(list(RULES["seen-images"](facts))) == 1
+    both = EvaluationFacts(
+        "test", GROUP, hashes=dict.fromkeys(GROUP, "h"), signatures=shown(s04="a", s05="a")
+    )
+    assert list(RULES["re-scanned-images"](both)) == []
+    assert len(list(RULES["repeated-images"](both))) == 1
+
+
+def test_heads_of_train_and_validation_are_compared_split_by_split():
+    splits = [split(["sub-01", "sub-02"], ["sub-03"], 0), split(["sub-01"], ["sub-02"], 2)]
+    facts = TrainingFacts(splits, signatures=shown(s01="a", s02="a", s03="b"))
+    (finding,) = RULES["re-scanned-training-images"](facts)
+    assert finding.participants == ("sub-02",) and "train of split 2 " in finding.sentence
 
 
 def test_images_whose_hash_is_not_known_are_not_alike():

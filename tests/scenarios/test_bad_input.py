@@ -531,7 +531,7 @@ def test_bad_input_gets_one_sentence_and_its_exit_code(case, folder, invoke):
         return
     # Nothing is lost and nothing half-done is left: a refusal changes nothing but its own list.
     kept = {name: content for name, content in after.items() if not name.endswith("_failed.tsv")}
-    group = ("data.tsv", "maps.json", "sha256.json")
+    group = ("data.tsv", "maps.json", "sha256.json", "signatures.npz")
     ledger = {"maps/ledger.tsv", *(f"maps/groups/new/{name}" for name in group)}
     if case.name == "damaged weights":
         kept = {name: content for name, content in kept.items() if name not in ledger}

@@ -134,7 +134,8 @@ def test_only_the_mean_is_kept_unless_asked(trained, prepared_once):
         for metric in ("loss", "BA")
         for name in of_one
     }
-    group = {f"groups/test/{name}" for name in ("data.tsv", "maps.json", "sha256.json")}
+    of_group = ("data.tsv", "maps.json", "sha256.json", "signatures.npz")
+    group = {f"groups/test/{name}" for name in of_group}
     assert files_of(trained) - before - {".lock"} == expected | group | {"ledger.tsv"}
 
 

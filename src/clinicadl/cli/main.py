@@ -32,6 +32,9 @@ COMMANDS = {
         "clinicadl.cli.interpret:command", "Show what the outputs of trained models rest on."
     ),
     "compare": Row("clinicadl.cli.compare:command", "Say whether trained models differ."),
+    "audit": Row(
+        "clinicadl.cli.audit:command", "Find leakage in tables, CAPS and MAPS of any origin."
+    ),
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
     "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),

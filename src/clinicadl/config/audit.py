@@ -1,4 +1,4 @@
-"""Which tables are checked for leakage, and what is known about them."""
+"""What is checked for leakage, and what is known about it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import field_validator, model_validator
 from clinicadl.config.base import Section, setting
 
 
-class CheckConfig(Section):
-    """Split tables of any origin."""
+class RulesConfig(Section):
+    """What the leakage rules look at; `CheckConfig` and `AuditConfig` say where."""
 
     paths: tuple[Path, ...] = setting((), "Folders, tables, or a table of cohorts")
     sets: tuple[str, ...] = setting(
@@ -37,7 +37,19 @@ class CheckConfig(Section):
         return sets
 
     @model_validator(mode="after")
-    def _something_is_checked(self) -> CheckConfig:
+    def _something_is_checked(self) -> RulesConfig:
         if not self.paths and not self.sets:
             raise ValueError("there is nothing to check: name a folder, a table, or a --set")
         return self
+
+
+class CheckConfig(RulesConfig):
+    """Split tables of any origin."""
+
+
+class AuditConfig(RulesConfig):
+    """Tables, CAPS and MAPS of any origin."""
+
+    pictures: Path | None = setting(
+        None, "Folder to draw images in that seem to show one head under two names"
+    )

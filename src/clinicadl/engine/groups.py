@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.groups import GroupConfig
-from clinicadl.engine import one_image, plan
+from clinicadl.engine import one_image, plan, rescans
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
@@ -19,14 +19,18 @@ from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.rules import Defined, Purpose, Seen
 from clinicadl.layouts import caps, files
-from clinicadl.layouts.maps import folder, ledger, names, seals
+from clinicadl.layouts.maps import folder, ledger, names, seals, signatures
 from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.ledger import Entry
+from clinicadl.layouts.maps.signatures import SeenSignatures
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, Member, members
 from clinicadl.tasks.base import Task
 from clinicadl.transforms.pipeline import output_shape
+
+THIS_MAPS = "this MAPS"
+"""How sentences call the MAPS that is looked at, among those its first weights come from."""
 
 
 class Model(NamedTuple):
@@ -180,7 +184,7 @@ def images_of(look: Look) -> Stored:
     """
     stored = stored_of(look.maps, look.group)
     _refuse_other_images(look.group, stored, look.name)
-    return stored
+    return replace(stored, signatures=rescans.signatures_of(stored))
 
 
 def guarded(look: Look, stored: Stored) -> Verdict:
@@ -194,14 +198,17 @@ def guarded(look: Look, stored: Stored) -> Verdict:
     verdict = check.evaluation(
         look.name,
         sessions.sessions_of(look.group.table),
-        seen=seen_of(folder.read_seen(look.maps.path)),
+        seen=seen_by(look.maps.path),
         hashes={key: found.sha256 for key, found in stored.origins.items()},
         edits=plan.edits(look.tables),
         defined=_defined(look.maps.path),
         purpose=look.purpose,
+        signatures=stored.signatures,
     ).enforce(look.config.accept_leakage)
-    plan.announce(verdict)
-    return verdict
+    picture = names.group_pairs(names.group(look.maps.path, look.name))
+    drawn = tuple(rescans.with_picture(one, picture) for one in verdict.findings)
+    plan.announce(replace(verdict, findings=drawn))
+    return replace(verdict, findings=drawn)
 
 
 def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = None) -> None:
@@ -223,7 +230,11 @@ def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = 
         origins = stored.origins.items()
         known = folder.with_hashes(group, {key: found.sha256 for key, found in origins})
         origin = seals.sealed(known.origin) if look.purpose == "seal" else known.origin
-        folder.write_group(path, look.name, group.table, origin, overwrite=look.config.overwrite)
+        folder.write_group(
+            path, look.name, group.table, origin,
+            overwrite=look.config.overwrite, shown=stored.signatures,
+        )  # fmt: skip
+    _draw(look, stored, verdict)
     entry = Entry(
         look.name,
         n_participants=group.table[sessions.PARTICIPANT].nunique(),
@@ -236,6 +247,18 @@ def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = 
         ledger.append(path, entry._replace(models="", event=ledger.UNSEAL, reason=reason))
     event = ledger.SEAL if look.purpose == "seal" else ledger.LOOK
     ledger.append(path, entry._replace(event=event))
+
+
+def _draw(look: Look, stored: Stored, verdict: Verdict) -> None:
+    """Draw the images of the group that show a head known otherwise, beside that one."""
+    if not any(finding.pairs for finding in verdict.findings):
+        return
+    seen = {key: one for some in seen_by(look.maps.path) for key, one in some.signatures.items()}
+    rescans.draw(
+        verdict.findings,
+        names.group_pairs(names.group(look.maps.path, look.name)),
+        [rescans.images_of(stored), rescans.seen_images(look.maps), rescans.shown_by(seen)],
+    )
 
 
 def _old_group(config: GroupConfig, maps: Maps, name: str, purpose: Purpose) -> Group:
@@ -384,19 +407,34 @@ def stored_of(maps: Maps, group: Group) -> Stored:
     return stored
 
 
-def seen_of(table: pd.DataFrame) -> list[Seen]:
+def seen_by(maps: Path) -> list[Seen]:
+    """Return what each model of a MAPS saw, with what the images show of heads.
+
+    Raises
+    ------
+    InvalidDataError
+        The signatures are damaged.
+    """
+    return seen_of(folder.read_seen(maps), signatures.read(names.seen_signatures(maps)))
+
+
+def seen_of(table: pd.DataFrame, shown: SeenSignatures | None = None) -> list[Seen]:
     """Return what each model saw: that of a MAPS, and those that its first weights come from.
 
     Parameters
     ----------
     table
         As `clinicadl.layouts.maps.names.seen` holds it; a hash that is not known is empty.
+    shown
+        As `clinicadl.layouts.maps.names.seen_signatures` holds it.
     """
+    known = shown or {}
     return [
         Seen(
-            str(who) or "this MAPS",
+            str(who) or THIS_MAPS,
             tuple(sessions.sessions_of(rows)),
             dict(zip(rows["image_sha256"], sessions.sessions_of(rows), strict=True)),
+            known.get(str(who), {}),
         )
         for who, rows in table.groupby("seen_by", sort=True)
     ]

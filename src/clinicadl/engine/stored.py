@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.layouts import caps, masks
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import ImageGrid
+from clinicadl.layouts.maps.signatures import Signatures
 from clinicadl.layouts.masks import SAME_AFFINE_MM, Mask
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT
@@ -51,6 +52,8 @@ class Stored:
     parts: Parts
     """Of every image of every channel: they share one grid."""
     mode: str
+    signatures: Signatures = field(default_factory=dict)
+    """What the images of the first channel show of heads, as far as anybody looked."""
 
     @property
     def origins(self) -> Mapping[Session, Origin]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,21 @@ from clinicadl.config import places, plugins
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.data.batches import readers_watched
-from clinicadl.engine import need, split_jobs, watch
+from clinicadl.engine import need, rescans, split_jobs, watch
 from clinicadl.engine.devices import deterministic, memory
 from clinicadl.engine.events import Observer, SplitInterrupted
 from clinicadl.engine.one_split import layers, train_split
-from clinicadl.engine.plan import Plan, announce, plan
+from clinicadl.engine.plan import Plan, announce, plan, training_split
 from clinicadl.errors import UsageError
+from clinicadl.guard import check
+from clinicadl.guard.check import Verdict
 from clinicadl.jobs import Jobs
 from clinicadl.jobs import check as check_jobs
 from clinicadl.layouts import files
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import folder, names, signatures
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record, generated_by
+from clinicadl.layouts.maps.signatures import Signatures
 from clinicadl.tables import sessions
 
 
@@ -116,9 +120,16 @@ def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Map
 
 
 def _create(planned: Plan, maps: Path, resolved: Mapping[str, Any]) -> None:
+    own = rescans.signatures_of(planned.stored)
+    findings = tuple(
+        rescans.with_picture(one, names.seen_pairs(maps))
+        for one in check.rescans([training_split(one) for one in planned.splits], own)
+    )
+    announce(Verdict(findings))
+    verdict = replace(planned.verdict, findings=(*planned.verdict.findings, *findings))
     folder.create(
         maps,
-        _record(planned, resolved),
+        _record(replace(planned, verdict=verdict), resolved),
         seen=everybody_seen(planned),
         groups=_groups(planned),
         origin=folder.group_origin(
@@ -127,7 +138,19 @@ def _create(planned: Plan, maps: Path, resolved: Mapping[str, Any]) -> None:
             is_multi=planned.config.data.multi_cohort,
         ),
         layers=layers(planned),
+        shown=_all_signatures(planned, own),
     )
+    rescans.draw(findings, names.seen_pairs(maps), [rescans.images_of(planned.stored)])
+
+
+def _all_signatures(planned: Plan, own: Signatures) -> dict[str, Signatures]:
+    """Return what the images show that all splits see, and those that all ancestors saw."""
+    shown: dict[str, Signatures] = {"": own} if own else {}
+    source = planned.config.transfer.transfer_path
+    if source is not None:
+        theirs = signatures.read(names.seen_signatures(source))
+        shown |= {who or str(source.resolve()): some for who, some in theirs.items()}
+    return shown
 
 
 def ready(config: ExperimentConfig, maps: Path, *, jobs: JobsConfig = HERE) -> Plan:

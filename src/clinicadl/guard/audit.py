@@ -64,6 +64,10 @@ class Report:
     faults: tuple[Finding, ...]
     """Tables that are wrong in themselves: exit code 65."""
     warnings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    """What else was looked at, a line each."""
+    others: tuple[str, ...] = ()
+    """What was looked at beside tables, counted: ``1 MAPS``."""
 
     @property
     def exit_code(self) -> int:
@@ -74,6 +78,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Yield a line a set, a line a finding, and a last one."""
+        yield from self.notes
         for one in self.sets:
             yield f"set: {one}"
         for word, findings in (
@@ -92,7 +97,8 @@ class Report:
             counted(self.leaks, "leak"), counted(self.faults, "fault"),
             counted(self.warnings, "warning"),
         )  # fmt: skip
-        return f"{counted(n_tables, 'table')} checked: {', '.join(counts)}"
+        tables = [counted(n_tables, "table")] if n_tables or not self.others else []
+        return f"{', '.join([*self.others, *tables])} checked: {', '.join(counts)}"
 
     def enforce(self) -> None:
         """Refuse what leaks, then what is invalid.
@@ -109,7 +115,9 @@ class Report:
             raise LeakageError("Data leakage", found=rules, fix="Every line above says what to do")
         if self.faults:
             raise InvalidDataError(
-                "The tables are not valid", found=rules, fix="Every line above says what to do"
+                "What was checked is not valid" if self.others else "The tables are not valid",
+                found=rules,
+                fix="Every line above says what to do",
             )
 
     def to_record(self) -> dict[str, Any]:
@@ -117,6 +125,7 @@ class Report:
         levels = (("leak", self.leaks), ("invalid", self.faults), ("warning", self.warnings))
         return {
             "exit_code": self.exit_code,
+            **({"notes": list(self.notes)} if self.notes else {}),
             "sets": [
                 {
                     "division": one.division,
@@ -136,6 +145,7 @@ class Report:
                     "sentence": one.sentence,
                     "participants": list(one.participants),
                     "fixes": list(one.fixes),
+                    **({"pairs": [list(pair) for pair in one.pairs]} if one.pairs else {}),
                 }
                 for level, findings in levels
                 for one in findings
@@ -202,8 +212,18 @@ def audit(planned: Plan) -> Report:
     MissingInputError
         No table holds a set, or a column that is asked for is nowhere.
     """
-    found = set_tables.read(planned.config, planned.candidates)
-    facts = _facts(planned.config, found.divisions)
+    return judged(planned.config, set_tables.read(planned.config, planned.candidates))
+
+
+def judged(config: CheckConfig, found: set_tables.Found) -> Report:
+    """Return what the rules find in sets that were read.
+
+    Raises
+    ------
+    MissingInputError
+        A column that is asked for is nowhere.
+    """
+    facts = _facts(config, found.divisions)
     warnings = _all(SUSPICIONS, facts)
     errors = _all(LEAKAGE_RULES, facts)
     leaks = [

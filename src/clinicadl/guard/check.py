@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clinicadl.errors import LeakageError, UsageError, listed
+from clinicadl.guard.likeness import LEAST_PARTICIPANTS, Signatures, can_be_judged
 from clinicadl.guard.rules import (
     EVALUATION_RULES,
+    RESCANNED,
+    RESCANNED_IN_TRAINING,
     TRAINING_RULES,
     Ancestor,
     Defined,
@@ -38,6 +41,8 @@ class Verdict:
     """Why the refusals are overridden; set by `enforce`."""
     way_out: str = ""
     """How the user can give such a reason, as a sentence; empty where there is no option for it."""
+    skipped: tuple[str, ...] = ()
+    """What could not be looked at, and why, a sentence each."""
 
     def enforce(self, accept: str | None) -> Verdict:
         """Return the verdict to record, if the work may go on.
@@ -87,6 +92,7 @@ class Verdict:
                 }
                 for finding in self.findings
             ],
+            **({"skipped": list(self.skipped)} if self.skipped else {}),
         }
 
 
@@ -129,6 +135,20 @@ def training(
     return Verdict((*edits, *(_with_cohorts(one, cohorts or {}) for one in found)))
 
 
+def rescans(splits: Sequence[TrainingSplit], signatures: Signatures) -> tuple[Finding, ...]:
+    """Return what the images of a training tell of heads that are on both sides of a split.
+
+    Parameters
+    ----------
+    splits
+        Every split that the tables define.
+    signatures
+        What the images of train and validation show.
+    """
+    facts = TrainingFacts(splits, signatures=signatures)
+    return tuple(TRAINING_RULES[RESCANNED_IN_TRAINING](facts))
+
+
 def _with_cohorts(finding: Finding, cohorts: Mapping[str, Collection[str]]) -> Finding:
     """Return a finding whose sentence says which cohorts its participants are from."""
     homes = [
@@ -148,6 +168,7 @@ def evaluation(
     edits: Sequence[Finding] = (),
     defined: Sequence[Defined] = (),
     purpose: Purpose = "evaluate",
+    signatures: Signatures | None = None,
 ) -> Verdict:
     """Return what the guard says before a trained model looks at a data group.
 
@@ -167,11 +188,26 @@ def evaluation(
         The data groups that there are already, and what became of them.
     purpose
         What the group is looked at for.
+    signatures
+        What the image of each session shows of a head, as far as it is known.
 
     Returns
     -------
     The verdict; nothing is raised before `Verdict.enforce`.
     """
-    facts = EvaluationFacts(group, sessions, seen, hashes, defined, purpose)
+    facts = EvaluationFacts(group, sessions, seen, hashes, defined, purpose, signatures or {})
     found = (found for rule in EVALUATION_RULES.values() for found in rule(facts))
-    return Verdict((*edits, *found), way_out=ACCEPT)
+    return Verdict((*edits, *found), way_out=ACCEPT, skipped=tuple(_skipped(facts)))
+
+
+def _skipped(facts: EvaluationFacts) -> Iterator[str]:
+    """Yield which images nobody compared with those of the group, and why."""
+    if facts.sessions and not facts.signatures:
+        yield f"{RESCANNED}: the images of data group {facts.group} have no signatures"
+        return
+    for one in facts.seen:
+        if facts.sessions and not can_be_judged(one.signatures):
+            yield (
+                f"{RESCANNED}: there are signatures of fewer than {LEAST_PARTICIPANTS} "
+                f"participants seen by {one.who}"
+            )

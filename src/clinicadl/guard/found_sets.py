@@ -87,6 +87,17 @@ def find(config: CheckConfig) -> list[Candidate]:
     return found
 
 
+def holds_sets(folder: Path) -> bool:
+    """Return whether a table below a folder seems to be a set.
+
+    Raises
+    ------
+    MissingInputError
+        The folder cannot be read.
+    """
+    return next(_in_folder(folder, str(folder)), None) is not None
+
+
 def _is_cohorts(path: Path) -> bool:
     header = _header(path)
     return COHORT in header and cohort_tables.PATH in header and PARTICIPANT not in header

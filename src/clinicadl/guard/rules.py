@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from clinicadl.errors import listed
 from clinicadl.guard.identity import same_participants, same_sessions
+from clinicadl.guard.likeness import Alike, Signatures, alike
 from clinicadl.guard.wording import MOST_SPELLINGS, are, counted, were
 from clinicadl.layouts.maps.names import OWN_GROUPS
 
@@ -19,6 +20,9 @@ Severity = Literal["refuse", "warn"]
 Name = TypeVar("Name", bound=str | tuple[str, str])
 """A participant or a session."""
 
+
+RESCANNED, RESCANNED_IN_TRAINING = "re-scanned-images", "re-scanned-training-images"
+"""Names of the rules that look at the images themselves."""
 
 LEAVE_OUT = "Leave them out of the table of the data group, with all their sessions"
 ONE_ROW = "Keep one row of each session"
@@ -56,6 +60,8 @@ class Seen:
     sessions: Collection[Session]
     hashes: Mapping[str, Session] = field(default_factory=dict)
     """Content hash of a source image -> its session, where it is known."""
+    signatures: Signatures = field(default_factory=dict)
+    """What each image shows of a head, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class TrainingFacts:
     ancestors: Sequence[Ancestor] = ()
     hashes: Mapping[Session, str] = field(default_factory=dict)
     """Content hash of the source image of each session, where it is known."""
+    signatures: Signatures = field(default_factory=dict)
+    """What the images of train and validation show of a head, where it is known."""
 
 
 Purpose = Literal["evaluate", "interpret", "seal", "unseal"]
@@ -101,6 +109,8 @@ class EvaluationFacts:
     defined: Sequence[Defined] = ()
     """The data groups that there are already."""
     purpose: Purpose = "evaluate"
+    signatures: Signatures = field(default_factory=dict)
+    """What each image shows of a head, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,8 @@ class Finding:
     """What the user can do, each a sentence of its own."""
     acceptable: bool = True
     """Whether a reason can override a refusal."""
+    pairs: tuple[Alike, ...] = ()
+    """Images that show one head under two names, the most alike first."""
 
 
 def shared_participants(facts: TrainingFacts) -> Iterator[Finding]:
@@ -317,6 +329,76 @@ def repeated_images(facts: EvaluationFacts) -> Iterator[Finding]:
         )
 
 
+def rescanned_images(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find images of the group that show the head of somebody who was seen, or of another of it."""
+    for one in facts.seen:
+        pairs = [
+            pair
+            for pair in alike(facts.signatures, one.signatures)
+            # The very same file is refused already.
+            if one.hashes.get(facts.hashes.get(pair.one, "")) is None
+        ]
+        place = f"was seen in train or validation by {one.who}"
+        yield from rescanned(pairs, f"of data group {facts.group}", place)
+    within = [
+        pair
+        for pair in alike(facts.signatures)
+        if facts.hashes.get(pair.one, pair.one) != facts.hashes.get(pair.other, pair.other)
+    ]
+    yield from rescanned(within, f"of data group {facts.group}", "is in it as well")
+
+
+def rescanned_training_images(facts: TrainingFacts) -> Iterator[Finding]:
+    """Find images of validation that show the head of somebody in train of the same split."""
+    pairs = alike(facts.signatures) if facts.signatures else []
+    across: dict[Alike, None] = {}
+    numbers: dict[int, None] = {}
+    for split in facts.splits:
+        train, validation = set(split.train), set(split.validation)
+        for pair in pairs:
+            turned = Alike(pair.other, pair.one, pair.similarity)
+            for found in (pair, turned):
+                if found.one in validation and found.other in train:
+                    across[found] = None
+                    numbers[split.number] = None
+    where = f"split{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
+    place = f"is in train of {where}"
+    yield from rescanned([*across], "of validation", place, RESCANNED_IN_TRAINING)
+
+
+def rescanned(
+    pairs: Sequence[Alike], of: str, place: str, rule: str = RESCANNED
+) -> Iterator[Finding]:
+    """Yield a warning of pairs of images, if there are any.
+
+    Parameters
+    ----------
+    pairs
+        The images, those that are blamed first.
+    of
+        Where the first ones are: ``of validation``.
+    place
+        Where the second ones are: ``is in train``.
+    rule
+        Who found them.
+    """
+    if pairs:
+        images = dict.fromkeys(pair.one for pair in pairs)
+        named = listed(
+            f"{_shown(pair.one)} = {_shown(pair.other)} at {pair.similarity:.2f}" for pair in pairs
+        )
+        verb = "show" if len(images) > 1 else "shows"
+        yield Finding(
+            rule,
+            "warn",
+            f"{counted(images, 'image')} {of} {verb} a head that {place} under another name, as "
+            f"far as the images tell: {named}",
+            tuple(_people(images)),
+            ("Look at the images, and find out who is on them",),
+            pairs=tuple(pairs),
+        )
+
+
 def own_group(facts: EvaluationFacts) -> Iterator[Finding]:
     """Find a group that is named as what the model was fitted or chosen on."""
     name = facts.group.strip().casefold()
@@ -423,6 +505,7 @@ TRAINING_RULES: dict[str, Callable[[TrainingFacts], Iterable[Finding]]] = {
     "late-split": late_split,
     "biased-transfer": biased_transfer,
     "spoilt-test-set": spoilt_test_set,
+    RESCANNED_IN_TRAINING: rescanned_training_images,
 }
 """Rules of a training; name -> function."""
 
@@ -437,6 +520,7 @@ EVALUATION_RULES: dict[str, Callable[[EvaluationFacts], Iterable[Finding]]] = {
     "sealed-group": sealed_group,
     "second-look": second_look,
     "late-seal": late_seal,
+    RESCANNED: rescanned_images,
 }
 """Rules of an evaluation; name -> function."""
 

@@ -28,6 +28,8 @@ _DAMAGES: tuple[Any, ...] = (isal_zlib.error, EOFError, OSError, ValueError)
 _LONGEST_HEADER = 540
 """Bytes of the header of NIfTI-2; that of NIfTI-1 has 348."""
 _BEGINNING = 4096
+NOT_A_VOLUME = "The image is not three-dimensional"
+"""How the error begins about a file that is sound, and no single volume."""
 _NOT_NIFTI = "The file is not a NIfTI image"
 
 _GZIP = 31
@@ -123,11 +125,11 @@ def _frame(shape: Any, affine: Any, path: Path) -> Frame:
         sizes = sizes[:-1]
     if len(sizes) > 3 and min(sizes) > 0:
         raise InvalidDataError(
-            f"The image is not three-dimensional: it holds {math.prod(sizes[3:])} volumes",
+            f"{NOT_A_VOLUME}: it holds {math.prod(sizes[3:])} volumes",
             where=path, found=tuple(shape), fix="Take one of them, or their mean, out of it",
         )  # fmt: skip
     if len(sizes) != 3 or min(sizes) < 1:
-        raise InvalidDataError("The image is not three-dimensional", where=path, found=tuple(shape))
+        raise InvalidDataError(NOT_A_VOLUME, where=path, found=tuple(shape))
     if affine is None or not np.all(np.isfinite(affine)):
         raise InvalidDataError("The affine of the image is not finite", where=path)
     return Frame((sizes[0], sizes[1], sizes[2]), np.asarray(affine, dtype=np.float64))

@@ -34,8 +34,9 @@ from clinicadl.layouts.files import (
     write_text,
     writing,
 )
-from clinicadl.layouts.maps import hashes, moved, names
+from clinicadl.layouts.maps import hashes, moved, names, signatures
 from clinicadl.layouts.maps.record import Record, installed, read
+from clinicadl.layouts.maps.signatures import SeenSignatures, Signatures
 
 _CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
 _IMAGES, _MASKS = "images", "caps_of_masks"
@@ -80,6 +81,7 @@ def create(
     groups: Mapping[tuple[str, int], pd.DataFrame],
     origin: Mapping[str, Any],
     layers: str,
+    shown: SeenSignatures | None = None,
 ) -> Maps:
     """Make a MAPS, whole or not at all.
 
@@ -97,6 +99,8 @@ def create(
         Where the groups came from.
     layers
         Printout of the network.
+    shown
+        What the images show that the models will have seen.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def create(
     with whole_folder(path) as folder:
         fill(
             folder, record, seen=seen, groups=defined, environment=installed(),
-            information=_information(path, record, layers),
+            information=_information(path, record, layers), shown=shown,
         )  # fmt: skip
     return Maps(path, record)
 
@@ -122,6 +126,7 @@ def fill(
     groups: Mapping[tuple[str, int | None], Group],
     environment: str,
     information: str,
+    shown: SeenSignatures | None = None,
 ) -> None:
     """Write what a MAPS says of itself into an empty folder.
 
@@ -139,12 +144,16 @@ def fill(
         The installed packages.
     information
         Date, path and layers.
+    shown
+        What the images show that the models will have seen.
     """
     write_text(names.record(folder), record.model_dump_json(indent=2) + "\n")
     write_text(names.environment(folder), environment)
     write_text(names.information(folder), information)
     names.seen(folder).parent.mkdir()
     _write_table(names.seen(folder), seen)
+    if shown:
+        signatures.write(names.seen_signatures(folder), shown)
     for (name, split), group in groups.items():
         _write_group(names.group(folder, name, split), group.table, group.origin)
     hashes.seal_maps(folder)
@@ -294,9 +303,30 @@ def is_same_group(maps: Path, name: str, split: int, table: pd.DataFrame) -> boo
 
 
 def write_group(
-    maps: Path, name: str, table: pd.DataFrame, origin: Mapping[str, Any], *, overwrite: bool
+    maps: Path,
+    name: str,
+    table: pd.DataFrame,
+    origin: Mapping[str, Any],
+    *,
+    overwrite: bool,
+    shown: Signatures | None = None,
 ) -> None:
     """Define a data group; with ``overwrite`` its former results go with its former definition.
+
+    Parameters
+    ----------
+    maps
+        The MAPS.
+    name
+        Of the group.
+    table
+        Who is in it.
+    origin
+        Where it came from.
+    overwrite
+        Whether a former definition is replaced.
+    shown
+        What its images show.
 
     Raises
     ------
@@ -304,6 +334,9 @@ def write_group(
         It is defined already, or cannot be written.
     """
     with whole_folder(names.group(maps, name), overwrite=overwrite) as folder:
+        if shown:
+            folder.mkdir(parents=True, exist_ok=True)
+            signatures.write(names.group_signatures(folder), {"": shown})
         _write_group(folder, table, origin)
     for split in (*names.split_numbers(maps), None):
         for metric in names.selection_metrics(maps, split):

@@ -22,10 +22,10 @@ def seal(folder: Path, paths: Iterable[Path] | None = None) -> None:
 
 def seal_maps(maps: Path) -> None:
     """Record the hashes of what a MAPS says of itself; its groups have their own."""
-    seal(
-        maps,
-        [names.record(maps), names.environment(maps), names.information(maps), names.seen(maps)],
-    )
+    always = (names.record, names.environment, names.information, names.seen)
+    signatures = names.seen_signatures(maps)
+    kept = [signatures] if signatures.exists() else []
+    seal(maps, [*(name(maps) for name in always), *kept])
 
 
 def seal_split(maps: Path, number: int) -> None:

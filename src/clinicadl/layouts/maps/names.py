@@ -60,6 +60,16 @@ def seen(maps: Path) -> Path:
     return groups(maps) / "train+validation.tsv"
 
 
+def seen_signatures(maps: Path) -> Path:
+    """Return the file of what the images show that the models have seen."""
+    return groups(maps) / "train+validation_signatures.npz"
+
+
+def seen_pairs(maps: Path) -> Path:
+    """Return the picture of images of train and validation that seem to show one head."""
+    return groups(maps) / "train+validation_pairs.png"
+
+
 def group(maps: Path, name: str, split: int | None = None) -> Path:
     """Return the folder that says who is in a data group; train and validation have one a split."""
     folder = groups(maps) / name
@@ -74,6 +84,16 @@ def group_table(folder: Path) -> Path:
 def group_origin(folder: Path) -> Path:
     """Return the file that says where a data group came from."""
     return folder / "maps.json"
+
+
+def group_signatures(folder: Path) -> Path:
+    """Return the file of what the images of a data group show."""
+    return folder / "signatures.npz"
+
+
+def group_pairs(folder: Path) -> Path:
+    """Return the picture of images of a data group that seem to show a head known otherwise."""
+    return folder / "pairs.png"
 
 
 def split(maps: Path, number: int) -> Path:
