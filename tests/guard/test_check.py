@@ -8,7 +8,7 @@ import pytest
 
 from clinicadl.errors import LeakageError, UsageError
 from clinicadl.guard import check
-from clinicadl.guard.rules import Ancestor, Seen, TrainingSplit
+from clinicadl.guard.facts import Ancestor, Seen, TrainingSplit
 
 
 def visits(*participants, session="ses-M00"):

@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinicadl.guard.rules import (
-    EVALUATION_RULES,
-    TRAINING_RULES,
+from clinicadl.guard.facts import (
     Ancestor,
     Defined,
     EvaluationFacts,
@@ -22,6 +20,7 @@ from clinicadl.guard.rules import (
     TrainingFacts,
     TrainingSplit,
 )
+from clinicadl.guard.rules import EVALUATION_RULES, TRAINING_RULES
 from clinicadl.layouts.signatures import Signature, n_places
 
 DOCS = Path(__file__).parents[2] / "docs" / "concepts" / "leakage.md"

@@ -16,13 +16,12 @@ from clinicadl.errors import MissingExtraError, MissingInputError
 from clinicadl.guard import audit as tables
 from clinicadl.guard import set_tables
 from clinicadl.guard.audit import Report
+from clinicadl.guard.facts import EvaluationFacts, Finding
 from clinicadl.guard.found_sets import EVERYBODY, holds_sets
 from clinicadl.guard.likeness import alike
 from clinicadl.guard.people import bare
 from clinicadl.guard.rules import (
     RESCANNED_IN_TRAINING,
-    EvaluationFacts,
-    Finding,
     rescanned,
     seen_images,
     seen_participants,

@@ -14,9 +14,10 @@ from clinicadl.data import origin, tensors
 from clinicadl.engine.pairs import Shown
 from clinicadl.engine.rescans import Drawable
 from clinicadl.errors import ClinicaDLError, InvalidDataError, listed
+from clinicadl.guard.facts import Alike, Finding
 from clinicadl.guard.identity import same_participants
-from clinicadl.guard.likeness import Alike, alike, can_be_judged
-from clinicadl.guard.rules import Finding, rescanned
+from clinicadl.guard.likeness import alike, can_be_judged
+from clinicadl.guard.rules import rescanned
 from clinicadl.guard.wording import are, counted
 from clinicadl.layouts import caps, images, signatures
 from clinicadl.layouts.caps import ImageTensor, Session

@@ -14,7 +14,7 @@ from clinicadl.engine.rescans import Drawable
 from clinicadl.errors import ClinicaDLError, MissingInputError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import Ancestor, Finding, Seen, TrainingSplit
+from clinicadl.guard.facts import Ancestor, Finding, Seen, TrainingSplit
 from clinicadl.guard.wording import counted
 from clinicadl.layouts import splits
 from clinicadl.layouts.caps import Session

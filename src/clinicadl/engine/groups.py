@@ -17,7 +17,7 @@ from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import Defined, Purpose, Seen
+from clinicadl.guard.facts import Defined, Purpose, Seen
 from clinicadl.layouts import caps, files
 from clinicadl.layouts.maps import folder, ledger, names, seals, signatures
 from clinicadl.layouts.maps.folder import Group, Maps
@@ -199,7 +199,7 @@ def guarded(look: Look, stored: Stored) -> Verdict:
         look.name,
         sessions.sessions_of(look.group.table),
         seen=seen_by(look.maps.path),
-        hashes={key: found.sha256 for key, found in stored.origins.items()},
+        hashes=stored.hashes,
         edits=plan.edits(look.tables),
         defined=_defined(look.maps.path),
         purpose=look.purpose,
@@ -227,8 +227,7 @@ def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = 
     """
     path, group = look.maps.path, look.group
     if look.is_new:
-        origins = stored.origins.items()
-        known = folder.with_hashes(group, {key: found.sha256 for key, found in origins})
+        known = folder.with_hashes(group, stored.hashes)
         origin = seals.sealed(known.origin) if look.purpose == "seal" else known.origin
         folder.write_group(
             path, look.name, group.table, origin,

@@ -29,7 +29,7 @@ from clinicadl.errors import (
 )
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import TrainingSplit
+from clinicadl.guard.facts import TrainingSplit
 from clinicadl.layouts import caps, files
 from clinicadl.layouts.maps import folder, hashes, ledger, names, published
 from clinicadl.layouts.maps.folder import Group, Maps

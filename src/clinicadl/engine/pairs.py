@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from clinicadl.errors import MissingExtraError
-from clinicadl.guard.likeness import Alike
+from clinicadl.guard.facts import Alike
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.files import whole_file
 

@@ -23,7 +23,7 @@ from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import Finding, TrainingSplit
+from clinicadl.guard.facts import Finding, TrainingSplit
 from clinicadl.layouts import caps, files, splits
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.maps.record import Parent
@@ -118,11 +118,10 @@ def plan(config: ExperimentConfig) -> Plan:
     held_out = [path for one in cohorts for path in splits.test_tables(one.tables)]
     read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
     verdict = check.training(
-        [training_split(one) for one in planned],
-        test=_sessions_of(held_out), test_tables=held_out,
+        [training_split(one) for one in planned], test=_sessions_of(held_out), test_tables=held_out,
         ancestors=ancestry.ancestors, edits=edits(read),
         cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
-        hashes={key: one.sha256 for key, one in stored.origins.items()},
+        hashes=stored.hashes,
     )  # fmt: skip
     return Plan(
         config=config,

@@ -24,7 +24,7 @@ from clinicadl.engine.stored import Stored
 from clinicadl.engine.targets import targets_of
 from clinicadl.errors import MissingInputError, OutputError, UsageError, listed
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.rules import Purpose
+from clinicadl.guard.facts import Purpose
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Group, Level, Maps, Results
 from clinicadl.networks import codes

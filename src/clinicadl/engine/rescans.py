@@ -15,8 +15,8 @@ from clinicadl.engine import pairs
 from clinicadl.engine.pairs import Shown
 from clinicadl.engine.stored import Stored
 from clinicadl.errors import ClinicaDLError
+from clinicadl.guard.facts import Finding
 from clinicadl.guard.likeness import Signatures
-from clinicadl.guard.rules import Finding
 from clinicadl.layouts import caps, signatures
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.maps import folder, names, published

@@ -61,6 +61,11 @@ class Stored:
         return self.channels[0].origins
 
     @property
+    def hashes(self) -> dict[Session, str]:
+        """SHA-256 of the image of each session."""
+        return {key: origin.sha256 for key, origin in self.origins.items()}
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of every stored sample, the channels of all extractions first.
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.errors import MissingInputError, UsageError, listed
-from clinicadl.guard.rules import Ancestor
+from clinicadl.guard.facts import Ancestor
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Maps

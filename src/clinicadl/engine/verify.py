@@ -18,7 +18,8 @@ from clinicadl.engine.groups import seen_of, stored_of
 from clinicadl.engine.plan import plan
 from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.guard import check
-from clinicadl.guard.rules import RESCANNED_IN_TRAINING, TrainingSplit
+from clinicadl.guard.facts import TrainingSplit
+from clinicadl.guard.rules import RESCANNED_IN_TRAINING
 from clinicadl.layouts import files, tsv
 from clinicadl.layouts.maps import folder, hashes, ledger, names, published, seals
 from clinicadl.layouts.maps.folder import Maps

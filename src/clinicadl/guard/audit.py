@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from clinicadl.config.audit import CheckConfig
 from clinicadl.errors import InvalidDataError, LeakageError, MissingInputError, listed
 from clinicadl.guard import set_tables
+from clinicadl.guard.facts import Finding
 from clinicadl.guard.found_sets import EVERYBODY, Candidate, find
-from clinicadl.guard.rules import Finding
 from clinicadl.guard.set_rules import (
     LEAKAGE_RULES,
     VALIDITY_RULES,

@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clinicadl.errors import LeakageError, UsageError, listed
-from clinicadl.guard.likeness import LEAST_PARTICIPANTS, Signatures, can_be_judged
-from clinicadl.guard.rules import (
-    EVALUATION_RULES,
-    RESCANNED,
-    RESCANNED_IN_TRAINING,
-    TRAINING_RULES,
+from clinicadl.guard.facts import (
     Ancestor,
     Defined,
     EvaluationFacts,
@@ -22,8 +17,15 @@ from clinicadl.guard.rules import (
     TrainingFacts,
     TrainingSplit,
 )
+from clinicadl.guard.rules import (
+    EVALUATION_RULES,
+    RESCANNED,
+    RESCANNED_IN_TRAINING,
+    TRAINING_RULES,
+)
 
 if TYPE_CHECKING:  # the guard decides about names: it needs no image library
+    from clinicadl.guard.likeness import Signatures
     from clinicadl.layouts.caps import Session
 
 ACCEPT = (
@@ -205,8 +207,12 @@ def _skipped(facts: EvaluationFacts) -> Iterator[str]:
     if facts.sessions and not facts.signatures:
         yield f"{RESCANNED}: the images of data group {facts.group} have no signatures"
         return
+    if not facts.seen or not facts.sessions:
+        return
+    from clinicadl.guard.likeness import LEAST_PARTICIPANTS, can_be_judged
+
     for one in facts.seen:
-        if facts.sessions and not can_be_judged(one.signatures):
+        if not can_be_judged(one.signatures):
             yield (
                 f"{RESCANNED}: there are signatures of fewer than {LEAST_PARTICIPANTS} "
                 f"participants seen by {one.who}"

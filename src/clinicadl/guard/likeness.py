@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from clinicadl.guard.facts import Alike
 from clinicadl.guard.identity import same_participants
 from clinicadl.layouts.signatures import Signature, Values, mirrored
 
@@ -32,15 +33,6 @@ _MOST_UNEQUAL = 0.999
 Signatures = Mapping[tuple[str, str], Signature]
 """(participant, session) -> what its image shows."""
 Numbers = NDArray[np.float32]
-
-
-class Alike(NamedTuple):
-    """Two images under different names that seem to show one head."""
-
-    one: Session
-    other: Session
-    similarity: float
-    """Correlation of what is left of both without what all heads share; 1 for equal voxels."""
 
 
 def alike(these: Signatures, those: Signatures | None = None) -> list[Alike]:

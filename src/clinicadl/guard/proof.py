@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from clinicadl.errors import listed
+from clinicadl.guard.facts import Finding
 from clinicadl.guard.identity import key, same_participants
-from clinicadl.guard.rules import Finding
 from clinicadl.guard.wording import are, counted, spelt
 from clinicadl.layouts import splits
 

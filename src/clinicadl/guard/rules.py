@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from clinicadl.errors import listed
+from clinicadl.guard.facts import Alike, Ancestor, EvaluationFacts, Finding, TrainingFacts
 from clinicadl.guard.identity import same_participants, same_sessions
-from clinicadl.guard.likeness import Alike, Signatures, alike
 from clinicadl.guard.wording import MOST_SPELLINGS, are, counted, were
 from clinicadl.layouts.maps.names import OWN_GROUPS
 
 if TYPE_CHECKING:  # the guard decides about names: it needs no image library
     from clinicadl.layouts.caps import Session
 
-Severity = Literal["refuse", "warn"]
 Name = TypeVar("Name", bound=str | tuple[str, str])
 """A participant or a session."""
 
@@ -27,108 +25,6 @@ RESCANNED, RESCANNED_IN_TRAINING = "re-scanned-images", "re-scanned-training-ima
 LEAVE_OUT = "Leave them out of the table of the data group, with all their sessions"
 ONE_ROW = "Keep one row of each session"
 TWO_PEOPLE = "If two spellings are two people, let both ids begin with letters, each with its own"
-
-
-@dataclass(frozen=True)
-class TrainingSplit:
-    """The sessions of one split, as its two tables list them."""
-
-    number: int
-    train: Sequence[Session]
-    validation: Sequence[Session]
-
-
-@dataclass(frozen=True)
-class Ancestor:
-    """What one model saw whose weights came into this one, in the split that they come from."""
-
-    who: str
-    """Name or path of its MAPS, as it stands in a sentence."""
-    split: int
-    train: Collection[str]
-    """Participants that it was fitted on in this split."""
-    seen: Collection[Session] = ()
-    """Everybody that it saw in train or validation of any split."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """All that one model saw in train or validation, of any split, trained or not."""
-
-    who: str
-    """Name or path of its MAPS, as it stands in a sentence: "this MAPS"."""
-    sessions: Collection[Session]
-    hashes: Mapping[str, Session] = field(default_factory=dict)
-    """Content hash of a source image -> its session, where it is known."""
-    signatures: Signatures = field(default_factory=dict)
-    """What each image shows of a head, where it is known."""
-
-
-@dataclass(frozen=True)
-class TrainingFacts:
-    """What is known before the first epoch."""
-
-    splits: Sequence[TrainingSplit]
-    test: Collection[Session] = ()
-    """Test sets that were set apart before these splits were made."""
-    test_tables: Sequence[object] = ()
-    """Where the test sets are recorded."""
-    ancestors: Sequence[Ancestor] = ()
-    hashes: Mapping[Session, str] = field(default_factory=dict)
-    """Content hash of the source image of each session, where it is known."""
-    signatures: Signatures = field(default_factory=dict)
-    """What the images of train and validation show of a head, where it is known."""
-
-
-Purpose = Literal["evaluate", "interpret", "seal", "unseal"]
-"""What a data group is looked at for; to seal it is to look at nobody."""
-
-
-@dataclass(frozen=True)
-class Defined:
-    """A data group of the MAPS, and what became of it."""
-
-    group: str
-    sessions: Collection[Session]
-    is_sealed: bool = False
-    """Whether it was defined to be looked at once."""
-    unsealed: str = ""
-    """When that was; empty before."""
-    n_looks: int = 0
-
-
-@dataclass(frozen=True)
-class EvaluationFacts:
-    """What is known before the first prediction."""
-
-    group: str
-    sessions: Sequence[Session]
-    seen: Sequence[Seen] = ()
-    hashes: Mapping[Session, str] = field(default_factory=dict)
-    """Content hash of the source image of each session, where it is known."""
-    defined: Sequence[Defined] = ()
-    """The data groups that there are already."""
-    purpose: Purpose = "evaluate"
-    signatures: Signatures = field(default_factory=dict)
-    """What each image shows of a head, where it is known."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule has against a training or an evaluation."""
-
-    rule: str
-    severity: Severity
-    sentence: str
-    """What is wrong, how often, and the first ten by name."""
-    participants: tuple[str, ...] = ()
-    """All of them, as the table that was checked spells them."""
-    fixes: tuple[str, ...] = ()
-    """What the user can do, each a sentence of its own."""
-    acceptable: bool = True
-    """Whether a reason can override a refusal."""
-    pairs: tuple[Alike, ...] = ()
-    """Images that show one head under two names, the most alike first."""
 
 
 def shared_participants(facts: TrainingFacts) -> Iterator[Finding]:
@@ -331,6 +227,10 @@ def repeated_images(facts: EvaluationFacts) -> Iterator[Finding]:
 
 def rescanned_images(facts: EvaluationFacts) -> Iterator[Finding]:
     """Find images of the group that show the head of somebody who was seen, or of another of it."""
+    if not facts.signatures:
+        return
+    from clinicadl.guard.likeness import alike  # it computes: only where images are known
+
     for one in facts.seen:
         pairs = [
             pair
@@ -350,7 +250,11 @@ def rescanned_images(facts: EvaluationFacts) -> Iterator[Finding]:
 
 def rescanned_training_images(facts: TrainingFacts) -> Iterator[Finding]:
     """Find images of validation that show the head of somebody in train of the same split."""
-    pairs = alike(facts.signatures) if facts.signatures else []
+    if not facts.signatures:
+        return
+    from clinicadl.guard.likeness import alike  # it computes: only where images are known
+
+    pairs = alike(facts.signatures)
     across: dict[Alike, None] = {}
     numbers: dict[int, None] = {}
     for split in facts.splits:

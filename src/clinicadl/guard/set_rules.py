@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.guard import proof
+from clinicadl.guard.facts import Finding
 from clinicadl.guard.identity import same_sessions
 from clinicadl.guard.people import bare, cohort_of, same_people
-from clinicadl.guard.rules import ONE_ROW, TWO_PEOPLE, Finding
+from clinicadl.guard.rules import ONE_ROW, TWO_PEOPLE
 from clinicadl.guard.set_names import POOL
 from clinicadl.guard.set_tables import UNREADABLE, VISIT, Division, Table, earliest
 from clinicadl.guard.wording import are, counted, spelt

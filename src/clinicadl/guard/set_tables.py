@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from clinicadl.config.audit import CheckConfig
 from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, listed
+from clinicadl.guard.facts import Finding
 from clinicadl.guard.found_sets import EVERYBODY, OTHER_IDS, Candidate
 from clinicadl.guard.identity import key, visit
 from clinicadl.guard.people import bare, cohort_of, in_cohort
-from clinicadl.guard.rules import Finding
 from clinicadl.guard.set_names import SetName, counts_folds, may_name_sets, role_of, tokens
 from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.ids import PARTICIPANT, SESSION

@@ -14,9 +14,9 @@ from scipy.special import chdtrc
 from scipy.stats import fisher_exact, rankdata, ttest_ind
 
 from clinicadl.errors import listed
+from clinicadl.guard.facts import Finding
 from clinicadl.guard.identity import key, same_participants
 from clinicadl.guard.people import bare, cohort_of
-from clinicadl.guard.rules import Finding
 from clinicadl.guard.set_names import tokens
 from clinicadl.guard.set_rules import MOST_CLASSES, Facts, Pair, is_quantity, pairs
 from clinicadl.guard.set_tables import VISIT, Table
