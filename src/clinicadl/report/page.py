@@ -17,6 +17,10 @@ from clinicadl.report.figures import Drawn
 from clinicadl.report.story import Result, Story
 
 _TEMPLATES = {"html": "page.html.j2", "md": "page.md.j2"}
+SHUFFLED = (
+    "The labels of train were given to other participants before training (--shuffle_labels): what "
+    "was learnt means nothing, and what is said of train is said of those labels."
+)
 _SHARED = "the models have seen participants of this group"
 
 
@@ -100,6 +104,8 @@ def number(value: float | None) -> str:
 
 def warnings(told: Story) -> Iterator[str]:
     """Yield what a reader must know before any number."""
+    if told.record.config.data.shuffle_labels:
+        yield SHUFFLED
     for finding in told.record.guard:
         yield f"Before training: {finding['sentence']}"
     for one in told.results:
