@@ -6,19 +6,21 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from clinicadl import CompareConfig, compare, read_experiment, train
 from clinicadl.config.read import settings
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Level, Results
+from clinicadl.statistics.baselines import PENALTIES, folds_of
 from clinicadl.statistics.intervals import resamples
 from clinicadl.statistics.paired import holm
 from clinicadl.statistics.ranking import delong
@@ -230,7 +232,17 @@ def test_the_baseline_of_covariates_is_fitted_on_train_alone(one, tmp_path):
     found = compare(config(one, covariates_tsv=tmp_path / "people.tsv"))
     z = (age - age[:16].mean()) / age[:16].std()
     features = np.stack([z, sex == "F", sex == "M"], axis=1).astype(float)
-    theirs = LogisticRegression(C=1.0, tol=1e-10).fit(features[:16], train_nodes)
+    folds = folds_of(np.array(train_people), train_nodes, seed=0)
+    losses = dict.fromkeys(PENALTIES, 0.0)
+    for penalty, k in product(PENALTIES, range(5)):
+        held = folds == k
+        z = (age[:16] - age[:16][~held].mean()) / age[:16][~held].std()
+        within = np.stack([z, sex[:16] == "F", sex[:16] == "M"], axis=1).astype(float)
+        model = LogisticRegression(C=1 / penalty, tol=1e-10)
+        said = model.fit(within[~held], train_nodes[~held]).predict_proba(within[held])
+        losses[penalty] += log_loss(train_nodes[held], said, labels=[0, 1], normalize=False)
+    best = min(losses, key=losses.get)
+    theirs = LogisticRegression(C=1 / best, tol=1e-10).fit(features[:16], train_nodes)
     row = rows(found, "paired bootstrap", "age + sex")
     expected = roc_auc_score(NODES, theirs.predict_proba(features[16:])[:, 1])
     assert row.loc["AUC", "second_value"] == pytest.approx(expected)

@@ -178,8 +178,8 @@ def _tests_of_areas(planned: Planned, first: Said, second: Said) -> Iterator[Row
         is_positive = truth == node
         if min(len(np.unique(owner[side])) for side in (is_positive, ~is_positive)) < 2:
             continue
-        scores = [one.table[f"proba{node}"].to_numpy() for one in (first, second)]
-        area = delong(is_positive, *scores, owner)
+        ours, theirs = (one.table[f"proba{node}"].to_numpy() for one in (first, second))
+        area = delong(is_positive, ours, theirs, owner)
         yield _row(
             str(first.split), test, metric, (first.name, second.name), [area.first, area.second],
             low=area.low, high=area.high, p=area.p,
