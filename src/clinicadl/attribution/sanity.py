@@ -96,10 +96,11 @@ def checks(
     .. [2] Petsiuk et al. 2018, arXiv:1806.07421
     """
     true = _importance(method(scored, images, rows))
-    yield from _cascade(method, scored, others.untrained, images, rows, true)
+    ranks = _ranks(true)
+    yield from _cascade(method, scored, others.untrained, images, rows, ranks)
     if others.shuffled is not None:
-        found = _importance(method(others.shuffled, images, rows))
-        yield Measured(LABELS, "shuffled", _rank_correlations(true, found))
+        found = _ranks(_importance(method(others.shuffled, images, rows)))
+        yield Measured(LABELS, "shuffled", _rank_correlations(ranks, found))
     yield from _deletion(scored, images, rows, true, seed=seed)
 
 
@@ -158,7 +159,7 @@ def _cascade(
     untrained: nn.Module,
     images: Tensor,
     rows: Sequence[int],
-    true: Tensor,
+    ranks: Sequence[NDArray[np.float64]],
 ) -> Iterator[Measured]:
     changed = copy.deepcopy(scored)
     fresh = dict(untrained.named_modules())
@@ -173,8 +174,8 @@ def _cascade(
         direct = {key for key, _ in (*module.named_parameters(recurse=False),
                                      *module.named_buffers(recurse=False))}  # fmt: skip
         module.load_state_dict({key: own[key] for key in direct if key in own}, strict=False)
-        found = _importance(method(changed, images, rows))
-        yield Measured(WEIGHTS, name, _rank_correlations(true, found))
+        found = _ranks(_importance(method(changed, images, rows)))
+        yield Measured(WEIGHTS, name, _rank_correlations(ranks, found))
 
 
 def _deletion(
@@ -182,11 +183,19 @@ def _deletion(
 ) -> Iterator[Measured]:
     elsewhere = [_order(_moved(true, rows, time, seed=seed)) for time in range(N_MOVES)]
     order = _order(true)
+    with torch.no_grad():
+        whole = scored(images)
     for share in SHARES:
         n_gone = round(share * order.shape[1])
-        by_map = _change(scored, images, order[:, :n_gone])
-        by_chance = [_change(scored, images, one[:, :n_gone]) for one in elsewhere]
-        yield Measured(DELETION, f"{share:g}", tuple(by_map), tuple(np.mean(by_chance, axis=0)))
+        by_map = _change(scored, images, whole, order[:, :n_gone])
+        # All voxels are the same voxels, wherever the map was moved to.
+        by_chance = (
+            [_change(scored, images, whole, one[:, :n_gone]) for one in elsewhere]
+            if 0 < n_gone < order.shape[1]
+            else [by_map]
+        )
+        means = np.mean(by_chance, axis=0)
+        yield Measured(DELETION, f"{share:g}", tuple(by_map), tuple(float(one) for one in means))
 
 
 def _order(important: Tensor) -> Tensor:
@@ -207,14 +216,16 @@ def _moved(important: Tensor, rows: Sequence[int], time: int, *, seed: int) -> T
     return torch.stack(moved)
 
 
-def _change(scored: Scored, images: Tensor, gone: Tensor) -> list[float]:
+def _change(scored: Scored, images: Tensor, whole: Tensor, gone: Tensor) -> list[float]:
     """Return the magnitude of the change of each output when some voxels get the mean."""
+    if not gone.shape[1]:
+        return [0.0] * len(images)
     space = images.contiguous().flatten(2)
     kept = torch.ones(len(images), 1, space.shape[2], device=images.device)
     kept.scatter_(2, gone[:, None].to(images.device), 0)
     with torch.no_grad():
         changed = torch.where(kept > 0, space, space.mean(2, keepdim=True))
-        gaps = scored(changed.reshape(images.shape)) - scored(images)
+        gaps = scored(changed.reshape(images.shape)) - whole
     return [float(gap) for gap in gaps.abs()]
 
 
@@ -223,20 +234,26 @@ def _importance(maps: Tensor) -> Tensor:
     return maps.detach().float().abs().sum(1).cpu()
 
 
-def _rank_correlations(one: Tensor, other: Tensor) -> tuple[float, ...]:
-    """Return Spearman's correlation of the voxels of each image.
+def _ranks(important: Tensor) -> list[NDArray[np.float64]]:
+    """Return the ranks of the voxels of each image, with mean 0 and norm 1; zeros if all tie."""
+    found = []
+    for image in important.numpy():
+        ranks = rankdata(image.ravel())
+        centred = ranks - ranks.mean()
+        norm = math.sqrt(float((centred**2).sum()))
+        found.append(centred / norm if norm else centred)
+    return found
+
+
+def _rank_correlations(
+    one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]
+) -> tuple[float, ...]:
+    """Return Spearman's correlation of the voxels of each image, from `_ranks`.
 
     A map that is the same everywhere has nothing in common with another; if it is the first, there
     is nothing to compare: not a number.
     """
-    return tuple(_rank_correlation(*pair) for pair in zip(one.numpy(), other.numpy(), strict=True))
-
-
-def _rank_correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    ranks = [rankdata(image.ravel()) for image in (first, second)]
-    centred = [rank - rank.mean() for rank in ranks]
-    norms = [math.sqrt(float((rank**2).sum())) for rank in centred]
-    if not norms[0]:
-        return math.nan
-    product = float((centred[0] * centred[1]).sum())
-    return product / (norms[0] * norms[1]) if norms[1] else 0.0
+    return tuple(
+        float(first @ second) if first.any() else math.nan
+        for first, second in zip(one, other, strict=True)
+    )
