@@ -102,6 +102,7 @@ def test_what_has_no_labels_is_refused(prepared_once, tmp_path):
                  "tsv_directory": prepared_once / "split/2_fold", "shuffle_labels": True},
         "network": {"name": "UNet", "unet_levels": 2},
         "task": {"name": "reconstruction"},
+        "validation": {"n_splits": 2, "split": [0]},
     })  # fmt: skip
     with pytest.raises(UsageError, match="no labels that could be shuffled in --shuffle_labels"):
         train(config, tmp_path / "maps")

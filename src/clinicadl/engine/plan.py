@@ -93,11 +93,6 @@ def plan(config: ExperimentConfig) -> Plan:
     """
     check_task(config.network, config.task.kind)
     data = config.data
-    if data.shuffle_labels and not config.task.labels:
-        raise UsageError(
-            f"A {config.task.name} has no labels that could be shuffled",
-            where="--shuffle_labels", fix="Leave it out",
-        )  # fmt: skip
     cohorts = cohort_tables.members(
         data.caps_directory, data.tsv_directory,
         is_multi=data.multi_cohort, diagnoses=data.diagnoses,
@@ -175,7 +170,7 @@ def _planned(
 
     def train_of(some: Sequence[SplitTables]) -> pd.DataFrame:
         table = together(one.train for one in some)
-        if not config.data.shuffle_labels:
+        if not config.data.shuffle_labels or not config.task.labels:
             return table
         seed = config.reproducibility.seed
         return shuffled(table, config.task.labels, seed=seed, split=some[0].number)
@@ -312,11 +307,16 @@ def _check_targets(
     Raises
     ------
     UsageError
-        The sampler wants labels, and there are none.
+        The sampler wants labels, or they are to be shuffled, and there are none.
     InvalidDataError
         A label is wrong.
     """
     _check_metrics(config.task, task)
+    if config.data.shuffle_labels and not task.labels:
+        raise UsageError(
+            f"A {config.task.name} has no labels that could be shuffled",
+            where="--shuffle_labels", fix="Leave it out",
+        )  # fmt: skip
     if config.data.sampler != "random" and not task.labels:
         raise UsageError(
             f"A {config.task.name} has no label whose classes could be evened out",
