@@ -78,6 +78,9 @@ def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
          "--subset_name", GROUP, "--n_test", N_TEST],
         ["clinicadl", "tsvtools", "kfold", tables / "train.tsv", "--n_splits", N_SPLITS],
         *_steps(image, folder),
+        ["clinicadl", "interpret", image.maps(folder), GROUP, "atrophy", "gradients",
+         "--split", TRAINED[0], "--mask", caps / make_caps.mask_path(make_caps.TRUTH),
+         "--sanity", "--sanity_images", "8", "--save_nifti"],
         ["python", scripts / "picture.py", caps, image.maps(folder), folder / "demo.png"],
         *(step for other in others for step in _steps(other, folder)),
     ]  # fmt: skip

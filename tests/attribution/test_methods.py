@@ -155,6 +155,16 @@ def test_integrated_gradients_are_complete():
 
 
 @needs_captum
+def test_the_points_on_the_way_pass_the_network_one_after_another():
+    """So that it takes the memory of one batch, however many points there are."""
+    network, images, passed = small(), images_of(3, 1, 4, 4, 4), []
+    with network.register_forward_pre_hook(lambda _, given: passed.append(len(given[0]))):
+        maps_of(IntegratedGradients(n_steps=7), network, images)
+    assert max(passed) == 3
+    assert sum(passed) >= 21
+
+
+@needs_captum
 def test_the_image_times_its_gradient_is_that():
     network, images = small(), images_of(2, 1, 4, 4, 4)
     torch.testing.assert_close(

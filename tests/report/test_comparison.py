@@ -6,19 +6,21 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from clinicadl import CompareConfig, compare, read_experiment, train
 from clinicadl.config.read import settings
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Level, Results
+from clinicadl.statistics.baselines import PENALTIES, folds_of
 from clinicadl.statistics.intervals import resamples
 from clinicadl.statistics.paired import holm
 from clinicadl.statistics.ranking import delong
@@ -97,7 +99,8 @@ REFERENCES = {
 @pytest.mark.parametrize("metric", REFERENCES)
 def test_a_difference_is_that_of_scikit_learn_on_the_same_resamples(one, other, metric):
     reference, tables = REFERENCES[metric], (predictions(1), predictions(2))
-    found = rows(compare(config(one, other)), "paired bootstrap").loc[metric]
+    asked = config(one, other, interval="percentile")
+    found = rows(compare(asked), "paired bootstrap").loc[metric]
     values = [reference(NODES, table) for table in tables]
     np.testing.assert_allclose([found["first_value"], found["second_value"]], values, rtol=1e-12)
     assert found["difference"] == pytest.approx(values[0] - values[1])
@@ -129,7 +132,7 @@ def test_values_and_intervals_are_those_of_the_metrics_table(one, other):
 
 
 def test_bca_intervals_are_those_of_scipy(one, other):
-    found = rows(compare(config(one, other, interval="bca")), "paired bootstrap").loc["Brier"]
+    found = rows(compare(config(one, other)), "paired bootstrap").loc["Brier"]
     gaps = [(table["proba0"] - (NODES == 0)) ** 2 for table in (predictions(1), predictions(2))]
     for column, values in (("first", gaps[0]), ("difference", gaps[0] - gaps[1])):
         theirs = stats.bootstrap(
@@ -138,7 +141,8 @@ def test_bca_intervals_are_those_of_scipy(one, other):
         # The noise of 3000 resamples.
         limits = found[[f"{column}_low", f"{column}_high"]].to_list()
         np.testing.assert_allclose(limits, [theirs.low, theirs.high], atol=0.015)
-    plain = rows(compare(config(one, other)), "paired bootstrap").loc["Brier"]
+    asked = config(one, other, interval="percentile")
+    plain = rows(compare(asked), "paired bootstrap").loc["Brier"]
     assert plain["p"] == found["p"]
     assert plain["first_high"] != found["first_high"]
 
@@ -165,14 +169,19 @@ def test_mcnemar_and_delong_are_those_of_the_tables(one, other):
     assert area["first_value"] == pytest.approx(roc_auc_score(NODES == 0, first["proba0"]))
 
 
-def test_with_repeated_visits_only_the_bootstrap_of_participants_is_left(one, other):
+def test_with_repeated_visits_participants_are_what_is_independent(one, other):
     people = np.repeat([f"sub-P{i:02}" for i in range(10)], 2)
     nodes = np.repeat([0, 1] * 5, 2)
     for maps, seed in ((one, 1), (other, 2)):
         write(maps, predictions(seed, nodes, people=people))
     found = compare(config(one, other))
-    assert set(found.table["test"]) == {"paired bootstrap"}
-    assert [one for one in found.remarks if "take images for independent" in one]
+    assert set(found.table["test"]) == {"paired bootstrap", "DeLong, clustered"}
+    assert [one for one in found.remarks if "McNemar's test takes images for independent" in one]
+    area = rows(found, "DeLong, clustered").loc["AUC"]
+    scores = [predictions(seed, nodes, people=people)["proba0"].to_numpy() for seed in (1, 2)]
+    expected = delong(nodes == 0, *scores, np.repeat(np.arange(10), 2))
+    assert area["p"] == pytest.approx(expected.p)
+    assert area["difference_low"] == pytest.approx(expected.low)
     # The AUC is drawn by participants too.
     drawn = next(resamples(0, 10, 3000)).astype(int)[:200]
     each = []
@@ -223,7 +232,17 @@ def test_the_baseline_of_covariates_is_fitted_on_train_alone(one, tmp_path):
     found = compare(config(one, covariates_tsv=tmp_path / "people.tsv"))
     z = (age - age[:16].mean()) / age[:16].std()
     features = np.stack([z, sex == "F", sex == "M"], axis=1).astype(float)
-    theirs = LogisticRegression(C=1.0, tol=1e-10).fit(features[:16], train_nodes)
+    folds = folds_of(np.array(train_people), train_nodes, seed=0)
+    losses = dict.fromkeys(PENALTIES, 0.0)
+    for penalty, k in product(PENALTIES, range(5)):
+        held = folds == k
+        z = (age[:16] - age[:16][~held].mean()) / age[:16][~held].std()
+        within = np.stack([z, sex[:16] == "F", sex[:16] == "M"], axis=1).astype(float)
+        model = LogisticRegression(C=1 / penalty, tol=1e-10)
+        said = model.fit(within[~held], train_nodes[~held]).predict_proba(within[held])
+        losses[penalty] += log_loss(train_nodes[held], said, labels=[0, 1], normalize=False)
+    best = min(losses, key=losses.get)
+    theirs = LogisticRegression(C=1 / best, tol=1e-10).fit(features[:16], train_nodes)
     row = rows(found, "paired bootstrap", "age + sex")
     expected = roc_auc_score(NODES, theirs.predict_proba(features[16:])[:, 1])
     assert row.loc["AUC", "second_value"] == pytest.approx(expected)
@@ -264,7 +283,7 @@ def of_subgroups(found):
     return table.set_index(["first", "second", "metric"])
 
 
-def test_each_subgroup_is_compared_with_the_others(known, tmp_path):
+def test_each_subgroup_is_compared_with_the_others(known, tmp_path, limits_by_hand):
     sex, site = ["F", "F", "M", "M"] * 5, ["a"] * 6 + ["b"] * 6 + ["c"] * 8
     path = people_of(tmp_path / "people.tsv", sex=sex, site=site, age=np.arange(20) + 60)
     found = compare(config(known, covariates_tsv=path, subgroups=["sex", "site"]))
@@ -280,12 +299,17 @@ def test_each_subgroup_is_compared_with_the_others(known, tmp_path):
         errors = (said["proba0"] - (NODES == 0)) ** 2
         assert row["first_value"] == pytest.approx(errors[is_in].mean())
         assert row["second_value"] == pytest.approx(errors[~is_in].mean())
-        each = []
-        for times in next(resamples(0, 20, 3000)):
+
+        def difference(times, is_in=is_in, errors=errors):
             inside, outside = times * is_in, times * ~is_in
-            if inside.any() and outside.any():
-                each.append(inside @ errors / inside.sum() - outside @ errors / outside.sum())
-        expected = np.percentile(each, [2.5, 97.5])
+            return inside @ errors / inside.sum() - outside @ errors / outside.sum()
+
+        each = [
+            difference(times) for times in next(resamples(0, 20, 3000))
+            if (times * is_in).any() and (times * ~is_in).any()
+        ]  # fmt: skip
+        left_out = [difference(times) for times in 1 - np.eye(20)]
+        expected = limits_by_hand(difference(np.ones(20)), each, left_out)[:2]
         np.testing.assert_allclose(
             row[["difference_low", "difference_high"]].to_list(), expected, rtol=1e-9
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from clinicadl import InterpretConfig, PredictConfig, interpret, predict, read_experiment, train
@@ -523,6 +524,120 @@ def test_maps_of_patches_are_scored_in_the_image(experiment, prepared, tmp_path)
     assert not list(home(tmp_path / "maps", "one").glob("sub-*"))
 
 
+def test_each_image_is_scored_by_a_mask_of_its_own(trained, prepared_once, tmp_path, invoke):
+    who = pd.read_csv(prepared_once / "split/test_baseline.tsv", sep="\t")["participant_id"]
+    keys = [f"{one}_ses-M000" for one in who]
+    for place, key in enumerate(keys):
+        inside = np.zeros(GRID, dtype=np.float32)
+        inside[2 + place : 9 + place, 2:9, 2:9] = place > 0  # nothing is to be found in the first
+        images.write(tmp_path / f"masks/{key}_mask.nii.gz", inside, affine=AFFINE)
+    code, out, err = invoke(
+        "interpret", trained, "test", "one", "gradients", "--no-gpu", "--save_individual",
+        "--caps_directory", prepared_once, "--participants_tsv",
+        prepared_once / "split/test_baseline.tsv", "--mask", tmp_path / "masks",
+    )  # fmt: skip
+    assert code == 0, err
+    where = home(trained, "one")
+    scores = pd.read_csv(where / "scores.tsv", sep="\t").set_index("map")
+    assert scores.index.tolist() == keys[1:]  # and the mean map has no mask
+    for key in keys[1:]:
+        inside = images.read(tmp_path / f"masks/{key}_mask.nii.gz").voxels.ravel() > 0
+        important = read(where / f"{key}_image-0_map.pt").abs().numpy().ravel()
+        assert scores["AUC"][key] == pytest.approx(roc_auc_score(inside, important))
+    means = pd.read_csv(where / "scores_mean.tsv", sep="\t").set_index("score")
+    assert means["mean"]["AUC"] == pytest.approx(scores["AUC"].mean())
+    assert means["low"]["AUC"] < means["mean"]["AUC"] < means["high"]["AUC"]
+    assert f"AUC {means['mean']['AUC']:.3f} [{means['low']['AUC']:.3f}" in out
+    (tmp_path / f"masks/{keys[1]}_mask.nii.gz").unlink()
+    before = files_of(trained)
+    with pytest.raises(MissingInputError, match="images have no mask"):
+        interpret(again(mask=tmp_path / "masks"), trained, "test", "two")
+    assert files_of(trained) == before
+
+
+def sanity(maps, name):
+    return pd.read_csv(home(maps, name) / "sanity.tsv", sep="\t")
+
+
+def test_sanity_is_the_mean_over_the_images_asked_for_whatever_the_batch(trained, prepared_once):
+    interpret(asked(prepared_once, sanity=True, batch_size=3), trained, "test", "all")
+    interpret(again(sanity=True, batch_size=1), trained, "test", "single")
+    interpret(again(sanity=True, sanity_images=2), trained, "test", "two")
+    n_images = len(pd.read_csv(prepared_once / "split/test_baseline.tsv", sep="\t"))
+    everybody, single, two = (sanity(trained, name) for name in ("all", "single", "two"))
+    assert set(everybody["n_images"]) == {n_images}
+    assert set(two["n_images"]) == {2}
+    # Batches of another size make other orders of the same sums, and gates of ReLU that flip.
+    np.testing.assert_allclose(everybody["value"], single["value"], atol=0.02)
+    assert not np.allclose(everybody["value"], two["value"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def shuffled_once(prepared_once, config_of, tmp_path_factory):
+    maps = tmp_path_factory.mktemp("shuffled") / "maps"
+    data = {"shuffle_labels": True}
+    train(config_of(prepared_once, data=data, reproducibility={"seed": 1}), maps)
+    return maps
+
+
+def test_maps_are_compared_with_those_of_shuffled_labels(
+    trained, prepared_once, shuffled_once, invoke
+):
+    config = asked(prepared_once, sanity=True, shuffled_maps=shuffled_once)
+    interpret(config, trained, "test", "one")
+    found = sanity(trained, "one")
+    (row,) = found[found["test"] == "labels"].to_dict("records")
+    expected = []
+    for _, image in plain_inputs(prepared_once):
+        pair = [
+            gradient(network_of(maps), image[None]).abs().ravel()
+            for maps in (trained, shuffled_once)
+        ]
+        expected.append(spearmanr(*pair).statistic)
+    # The order of the sums differs, and so do gates of ReLU that are nearly shut.
+    assert row["value"] == pytest.approx(np.mean(expected), abs=0.02)
+    facts = json.loads((home(trained, "one") / "method.json").read_text())
+    assert facts["shuffled_maps"] == str(shuffled_once)
+    code, out, _ = invoke("interpret", trained, "test", "two", "gradients", "--no-gpu",
+                          "--sanity", "--shuffled_maps", shuffled_once)  # fmt: skip
+    assert code == 0
+    assert f"labels: rank correlation {row['value']:.2f}" in out
+
+
+def test_a_maps_with_shuffled_labels_must_be_one_and_of_the_same_experiment(
+    trained, trained_once, prepared_once, shuffled_once, config_of, tmp_path
+):
+    before = files_of(trained)
+
+    def refused(kind, said, maps, **settings):
+        with pytest.raises(kind, match=said):
+            interpret(
+                asked(prepared_once, sanity=True, shuffled_maps=maps, **settings),
+                trained, "test", "one",
+            )  # fmt: skip
+        assert files_of(trained) == before
+
+    refused(UsageError, "labels of this MAPS were not shuffled", trained_once)
+    refused(MissingInputError, "MAPS does not exist", tmp_path / "absent")
+    data = {"shuffle_labels": True}
+    other = config_of(
+        prepared_once, data=data, network={"dropout": 0.4}, optimization={"epochs": 1},
+        task={"name": "classification", "selection_metrics": ["loss"]},
+    )  # fmt: skip
+    train(other, tmp_path / "other")
+    said = r"not of an experiment like this .*found: another network"
+    refused(UsageError, said, tmp_path / "other")
+    fewer = config_of(
+        prepared_once, data=data, optimization={"epochs": 1},
+        task={"name": "classification", "selection_metrics": ["loss"]},
+    )  # fmt: skip
+    train(fewer, tmp_path / "fewer")
+    refused(
+        MissingInputError, "lacks models .*found: split 0 by BA", tmp_path / "fewer",
+        selection_metrics=("BA",),
+    )  # fmt: skip
+
+
 def test_a_mask_on_another_grid_is_refused_before_anything_is_written(
     trained, prepared_once, tmp_path
 ):
@@ -538,6 +653,7 @@ def test_options_that_need_another_are_refused(trained, invoke):
     for words, missing in (
         (("--atlas_labels", "a.tsv"), "there is no atlas"),
         (("--top_fraction", "0.1"), "there is no mask"),
+        (("--shuffled_maps", "maps"), "sanity was not asked for"),
     ):
         code, _, err = invoke("interpret", trained, "test", "one", "gradients", *words)
         assert code == 2

@@ -50,7 +50,7 @@ def test_resamples_depend_on_the_seed_alone_and_not_on_the_size_of_the_blocks(mo
     assert not np.array_equal(np.concatenate(list(resamples(4, 9, 40))), whole)
 
 
-def test_the_interval_is_that_of_a_plain_loop_over_the_same_resamples():
+def test_the_interval_is_that_of_a_plain_loop_over_the_same_resamples(limits_by_hand):
     values = np.random.default_rng(0).normal(size=12)
     found = bootstrap(counts_of(values), totals, seed=5, n_resamples=200)["mean"]
     of_each = [
@@ -58,16 +58,19 @@ def test_the_interval_is_that_of_a_plain_loop_over_the_same_resamples():
         for block in resamples(5, 12, 200)
         for times in block
     ]
-    np.testing.assert_allclose(
-        found, [*np.percentile(of_each, [2.5, 97.5]), np.std(of_each, ddof=1)], rtol=1e-12
-    )
+    others = [np.delete(values, i).mean() for i in range(12)]
+    expected = limits_by_hand(values.mean(), of_each, others)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    low, high = np.percentile(of_each, [2.5, 97.5])
+    assert percentiles(np.array(of_each)) == pytest.approx((low, high, found.standard_error))
+    assert (found.low, found.high) != (low, high)
 
 
 def test_the_interval_agrees_with_that_of_scipy():
     values = np.random.default_rng(1).normal(size=60)
     found = bootstrap(counts_of(values), totals, seed=0, n_resamples=4000)["mean"]
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0)
+        (values,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(0)
     )
     interval = theirs.confidence_interval
     # Both draw 4000 times: the limits differ by the noise of the drawing.
@@ -136,6 +139,12 @@ def test_the_bca_interval_is_that_of_scipy():
 def test_the_bca_interval_of_a_value_beyond_all_resamples_is_that_of_the_percentiles():
     drawn, left_out = np.linspace(0, 1, 50), np.zeros(10)
     assert bca(2.0, drawn, left_out) == percentiles(drawn)
+
+
+def test_a_resample_that_differs_by_rounding_counts_as_equal():
+    drawn, left_out = np.linspace(0, 1, 51), np.zeros(10)
+    drawn[25] += 1e-15
+    assert bca(0.5, drawn, left_out)[:2] == pytest.approx(percentiles(drawn)[:2], abs=1e-9)
 
 
 def test_the_jackknife_does_not_depend_on_the_size_of_the_blocks(monkeypatch):

@@ -88,6 +88,79 @@ def test_delong_on_numbers_by_hand():
     )
 
 
+def clustered(is_positive, scores, owner):
+    """The covariance by the formulas of Obuchowski 1997, one sample and participant at a time."""
+    people = sorted(set(owner))
+    m, n = int(is_positive.sum()), int((~is_positive).sum())
+    theta = np.zeros(len(scores))
+    v10 = np.zeros((len(scores), len(owner)))
+    v01 = np.zeros((len(scores), len(owner)))
+    for k, score in enumerate(scores):
+        for i in np.flatnonzero(is_positive):
+            for j in np.flatnonzero(~is_positive):
+                psi = 1.0 if score[i] > score[j] else 0.5 if score[i] == score[j] else 0.0
+                theta[k] += psi / (m * n)
+                v10[k, i] += psi / n
+                v01[k, j] += psi / m
+    gaps10, gaps01 = np.zeros((2, len(scores), len(people)))
+    for place, who in enumerate(people):
+        of_who = np.array(owner) == who
+        gaps10[:, place] = v10[:, of_who].sum(1) - (of_who & is_positive).sum() * theta
+        gaps01[:, place] = v01[:, of_who].sum(1) - (of_who & ~is_positive).sum() * theta
+    i10 = len({who for who, one in zip(owner, is_positive, strict=True) if one})
+    i01 = len({who for who, one in zip(owner, is_positive, strict=True) if not one})
+    i = len(people)
+    s10 = i10 / ((i10 - 1) * m) * gaps10 @ gaps10.T
+    s01 = i01 / ((i01 - 1) * n) * gaps01 @ gaps01.T
+    s11 = i / (i - 1) * gaps10 @ gaps01.T
+    return theta, s10 / m + s01 / n + s11 / (m * n) + s11.T / (m * n)
+
+
+@given(samples, st.integers(0, 10**6))
+def test_with_several_samples_a_participant_it_is_that_of_obuchowski(drawn, seed):
+    is_positive, first, second = arrays(drawn)
+    owner = np.random.default_rng(seed).integers(0, 5, len(first))
+    assume(len(set(owner[is_positive])) > 1 and len(set(owner[~is_positive])) > 1)
+    areas, covariance = delong_covariance(is_positive, np.stack([first, second]), owner)
+    expected_areas, expected = clustered(is_positive, np.stack([first, second]), owner)
+    np.testing.assert_allclose(areas, expected_areas, atol=1e-12)
+    np.testing.assert_allclose(covariance, expected, atol=1e-12)
+
+
+def test_a_participant_seen_again_says_nothing_new():
+    draws = np.random.default_rng(1)
+    is_positive = np.arange(30) < 14
+    first, second = draws.normal(size=(2, 30)) + is_positive
+    once = delong(is_positive, first, second)
+    again = [np.repeat(one, 3) for one in (is_positive, first, second, np.arange(30))]
+    assert delong(*again) == pytest.approx(once)
+    assert delong(*again[:3]).p < once.p
+
+
+def visits(draws, n_participants):
+    """One to four visits of each person; what both models make of a person is one's own."""
+    n_visits = draws.integers(1, 5, n_participants)
+    owner = np.repeat(np.arange(n_participants), n_visits)
+    # Some become ill between two visits.
+    is_ill = draws.normal(size=n_participants)[owner] + draws.normal(0, 0.5, len(owner)) > 0
+    scores = [
+        is_ill + draws.normal(size=n_participants)[owner] + draws.normal(0, 0.3, len(owner))
+        for _ in range(2)
+    ]
+    return is_ill, *scores, owner
+
+
+def test_the_size_is_kept_with_repeated_visits_and_not_where_they_count_as_people():
+    draws, of_people, of_visits = np.random.default_rng(5), [], []
+    for _ in range(1000):
+        is_ill, first, second, owner = visits(draws, 80)
+        of_people.append(delong(is_ill, first, second, owner).p)
+        of_visits.append(delong(is_ill, first, second).p)
+    # Three standard errors of 1000 draws.
+    assert abs(np.mean(np.array(of_people) < 0.05) - 0.05) < 0.021
+    assert np.mean(np.array(of_visits) < 0.05) > 0.1
+
+
 def test_where_there_is_no_variance_there_is_no_test():
     is_positive = np.array([True, True, False, False])
     perfect, reverse = np.array([1.0, 1, 0, 0]), np.array([0.0, 0, 1, 1])

@@ -281,7 +281,7 @@ def test_the_table_of_two_classes_says_which_is_positive(codes, expected):
         assert table.columns[-1] == "positive_class"
 
 
-def test_intervals_are_those_of_scikit_learn_over_the_same_resampled_participants():
+def test_intervals_are_those_of_scikit_learn_over_the_same_resampled_participants(limits_by_hand):
     draws = np.random.default_rng(4)
     # Up to three sessions a participant, in an order that is not that of the participants.
     owners = draws.permutation(np.repeat(np.arange(9), draws.integers(1, 4, size=9)))
@@ -301,10 +301,10 @@ def test_intervals_are_those_of_scikit_learn_over_the_same_resampled_participant
     ours = _resampled(true, predicted, owners)
     for name in references:
         np.testing.assert_allclose(ours[name][:300], found[name], rtol=1e-12)
-        low, high = np.percentile(ours[name], [2.5, 97.5])
-        np.testing.assert_allclose(
-            table[name].tolist()[1:], [low, high, np.std(ours[name], ddof=1)], rtol=1e-12
-        )
+        reference = references[name]
+        others = [reference(true[owners != one], predicted[owners != one]) for one in range(9)]
+        expected = limits_by_hand(reference(true, predicted), ours[name], others)
+        np.testing.assert_allclose(table[name].tolist()[1:], expected, rtol=1e-9)
 
 
 def _resampled(true, predicted, owners) -> dict[str, np.ndarray]:

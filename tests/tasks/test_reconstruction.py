@@ -168,14 +168,16 @@ def test_the_losses_of_a_variational_network_are_scored_too():
     assert not any(task.higher_is_better()[name] for name in task.loss_names)
 
 
-def test_intervals_are_those_of_a_plain_loop_over_the_same_resampled_participants():
+def test_intervals_are_those_of_a_plain_loop_over_the_same_resampled_participants(limits_by_hand):
     predictions = predictions_of(13, seed=3)
     table = task_of().table(predictions, seed=4)
     owners = pd.factorize(predictions["participant_id"], sort=True)[0]
     times = np.concatenate(list(resamples(4, 5, N_RESAMPLES)))[:, owners]
     for name in RECONSTRUCTION:
-        values = times @ predictions[name].to_numpy() / times.sum(1)
-        expected = [*np.percentile(values, [2.5, 97.5]), np.std(values, ddof=1)]
+        of_rows = predictions[name].to_numpy()
+        values = times @ of_rows / times.sum(1)
+        left_out = [of_rows[owners != one].mean() for one in range(5)]
+        expected = limits_by_hand(of_rows.mean(), values, left_out)
         np.testing.assert_allclose(table[name].tolist()[1:], expected, rtol=1e-9)
         assert table[name][0] == pytest.approx(predictions[name].mean(), rel=1e-12)
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from clinicadl.attribution.gathered import Gathered, Geometry
 from clinicadl.attribution.judged import Judged
 from clinicadl.attribution.methods import Method, Scored
-from clinicadl.attribution.sanity import Check, checks, problems
-from clinicadl.attribution.truth import Atlas, read_atlas, read_mask
+from clinicadl.attribution.sanity import Others
+from clinicadl.attribution.shuffled import shuffled_look
+from clinicadl.attribution.tested import Tested, spread
+from clinicadl.attribution.truth import Atlas, Truth, read_atlas, read_truth
 from clinicadl.config.base import linked
 from clinicadl.config.interpret import InterpretConfig
 from clinicadl.data import order
@@ -55,8 +56,10 @@ class InterpretPlan:
     verdict: Verdict
     affine: Affine | None
     """Of the mean map; None where the images lie on several grids, or nobody knows."""
-    mask: NDArray[np.bool_] | None
+    truth: Truth | None
     atlas: Atlas | None
+    shuffled: Look | None
+    """The same look of models that learnt shuffled labels."""
 
 
 def interpret(config: InterpretConfig, maps: Path, group: str, name: str) -> Maps:
@@ -129,14 +132,18 @@ def ready(config: InterpretConfig, maps: Path, group: str, name: str) -> Interpr
     stored = groups.images_of(look)
     affine = _one_affine(config, look, stored)
     frame = _frame(config, Geometry(stored, look.maps.record.config.transforms), affine)
-    mask = None if config.mask is None or frame is None else read_mask(config.mask, frame)
+    keys = sessions.sessions_of(look.group.table)
+    truth = None if config.mask is None or frame is None else read_truth(config.mask, keys, frame)
     atlas = (
         None
         if config.atlas is None or frame is None
         else read_atlas(config.atlas, config.atlas_labels, frame)
     )
     verdict = groups.guarded(look, stored)
-    return InterpretPlan(config, look, name, stored, verdict, affine, mask, atlas)
+    shuffled = (
+        None if config.shuffled_maps is None else shuffled_look(look, stored, config.shuffled_maps)
+    )
+    return InterpretPlan(config, look, name, stored, verdict, affine, truth, atlas, shuffled)
 
 
 def run(planned: InterpretPlan) -> Iterator[Model]:
@@ -246,8 +253,8 @@ def _loader(planned: InterpretPlan) -> Loader:
 def _write(planned: InterpretPlan, model: Model, loader: Loader, target: Path) -> None:
     """Write the maps of a model into a folder, what they are, and what they are worth."""
     look, config = planned.look, planned.config
-    record = look.maps.record
-    judged = Judged(planned.mask, config.top_fraction, planned.atlas)
+    record, n_parts = look.maps.record, len(planned.stored.parts)
+    judged = _judged(planned)
     gathered = Gathered(
         Geometry(planned.stored, record.config.transforms),
         planned.stored.samples(look.group.table),
@@ -256,60 +263,77 @@ def _write(planned: InterpretPlan, model: Model, loader: Loader, target: Path) -
         as_nifti=config.save_nifti,
         judge=judged if judged.is_asked else None,
     )
-    node = None if gives_back(look.task) else config.target_node
-    networks = groups.networks_of(look, planned.stored, model)
-    scored = [Scored(network.eval(), look.device, node) for network in networks.values()]
+    scored = _scored(planned, look, model)
     method: Method = config.method.build(record.config.reproducibility.seed)
-    n_samples = len(look.group.table) * len(planned.stored.parts)
+    tested = _tested(planned, model, method, len(scored)) if config.sanity else None
+    n_samples = len(look.group.table) * n_parts
     batches = order.in_batches(range(n_samples), config.batch_size * len(scored))
-    tested: list[pd.DataFrame] = []
     for batch in loader(batches):
         for place, one in enumerate(scored):
             own = batch.share(place, len(scored))
             images = look.device.put(own.images)
             gathered(own.rows, method(one, images, own.rows))
-            if config.sanity and len(tested) < len(scored):
-                tested.append(_tested(planned, model, one, images, own.rows, network=place))
+            if tested is not None:
+                tested(place, one, images, own.rows)
     gathered.write_mean(planned.affine)
     if not any(mean.any() for mean in gathered.means()):
         logger.warning(
             "The maps of split %d by %s are 0 everywhere: the output does not depend on the images",
             *model,
         )
-    tables = judged.tables() | ({"sanity": pd.concat(tested)} if tested else {})
+    for network, sentence in [] if tested is None else tested.problems():
+        logger.warning("split %d by %s, network %d: %s", *model, network, sentence)
+    tables = judged.tables() | ({} if tested is None else {"sanity": tested.table()})
     _write_facts(planned, target, tables)
 
 
-def _tested(
-    planned: InterpretPlan,
-    model: Model,
-    scored: Scored,
-    images: Tensor,
-    rows: list[int],
-    *,
-    network: int,
-) -> pd.DataFrame:
-    """Return the sanity tests on some samples, and log what a reader of the maps must know."""
-    record, seed = planned.look.maps.record, planned.look.maps.record.config.reproducibility.seed
-    with seeded(seed, "attribution/weights", sample=network):
-        fresh = record.config.network.build(record.input_shape, planned.look.task.n_outputs)
-    method: Method = planned.config.method.build(seed)
-    device = planned.look.device.torch_device
-    found = [*checks(method, scored, fresh.to(device), images, rows, seed=seed)]
-    for sentence in problems(found):
-        logger.warning("split %d by %s, network %d: %s", *model, network, sentence)
-    return pd.DataFrame(found, columns=Check._fields).assign(network=network)
+def _judged(planned: InterpretPlan) -> Judged:
+    look = planned.look
+    keys = sessions.sessions_of(look.group.table)
+    return Judged(
+        planned.truth,
+        planned.config.top_fraction,
+        planned.atlas,
+        participant_of={"_".join(key): key[0] for key in keys},
+        seed=look.maps.record.config.reproducibility.seed,
+    )
+
+
+def _scored(planned: InterpretPlan, look: Look, model: Model) -> list[Scored]:
+    """Return the networks of a model, each with the one number that is explained."""
+    node = None if gives_back(look.task) else planned.config.target_node
+    networks = groups.networks_of(look, planned.stored, model)
+    return [Scored(network.eval(), look.device, node) for network in networks.values()]
+
+
+def _tested(planned: InterpretPlan, model: Model, method: Method, n_networks: int) -> Tested:
+    """Return what tests the maps of a model, with the networks that it is compared with."""
+    look = planned.look
+    record, device = look.maps.record, look.device.torch_device
+    seed = record.config.reproducibility.seed
+    shuffled: Sequence[Scored | None] = [None] * n_networks
+    if planned.shuffled is not None:
+        shuffled = _scored(planned, planned.shuffled, model)
+    others = []
+    for place, one in enumerate(shuffled):
+        with seeded(seed, "attribution/weights", sample=place):
+            fresh = record.config.network.build(record.input_shape, look.task.n_outputs)
+        others.append(Others(fresh.to(device), one))
+    chosen = spread(len(look.group.table), planned.config.sanity_images)
+    return Tested(method, others, chosen, n_parts=len(planned.stored.parts), seed=seed)
 
 
 def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     look, config = planned.look, planned.config
-    made = {
+    made: dict[str, Any] = {
         "method": config.method.model_dump(mode="json"),
         "target_node": config.target_node,
         "seed": look.maps.record.config.reproducibility.seed,
         "n_images": len(look.group.table),
         "computed_on": look.device.to_record(),
     }
+    if config.shuffled_maps is not None:
+        made["shuffled_maps"] = str(config.shuffled_maps)
     places = folder.caps_of(look.group), folder.images_of(look.group)
     description = describe(look.name, look.group.table, *places, planned.verdict.accepted)
     folder.write_interpretation(target, made, planned.verdict.to_record(), description, tables)

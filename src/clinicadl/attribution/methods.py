@@ -211,8 +211,11 @@ def of_captum(settings: Captum, seed: int) -> Method:
 def _of_captum(
     scored: Scored, images: Tensor, rows: Sequence[int], *, settings: Captum, seed: int
 ) -> Tensor:
+    arguments = settings.arguments()
+    if settings.in_turn:
+        arguments["internal_batch_size"] = len(images)
     with seeded(seed, f"attribution/{settings.name}", sample=rows[0]):
-        return _asked(settings.algorithm, scored, images, **settings.arguments())
+        return _asked(settings.algorithm, scored, images, **arguments)
 
 
 def _asked(algorithm: str, scored: Scored, images: Tensor, **arguments: Any) -> Tensor:

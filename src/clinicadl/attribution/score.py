@@ -39,13 +39,23 @@ def dice_of_top(important: Voxels, mask: NDArray[np.bool_], fraction: float | No
     fraction
         Share of the voxels that are taken; none: as many as the truth has.
     """
-    n_mask = int(mask.sum())
-    n_top = n_mask if fraction is None else max(1, round(fraction * mask.size))
+    n_mask, n_top = int(mask.sum()), _n_top(mask, fraction)
     limit = np.partition(important, mask.size - n_top, axis=None)[mask.size - n_top]
     above, at = important > limit, important == limit
     share = (n_top - above.sum()) / at.sum()
     both = (above & mask).sum() + share * (at & mask).sum()
     return float(2 * both / (n_top + n_mask))
+
+
+def dice_by_chance(mask: NDArray[np.bool_], fraction: float | None) -> float:
+    """Return the mean of `dice_of_top` over maps that say nothing."""
+    n_mask, n_top = int(mask.sum()), _n_top(mask, fraction)
+    return 2 * n_top * n_mask / mask.size / (n_top + n_mask)
+
+
+def _n_top(mask: NDArray[np.bool_], fraction: float | None) -> int:
+    """Return how many voxels count as found."""
+    return int(mask.sum()) if fraction is None else max(1, round(fraction * mask.size))
 
 
 def area_under_curve(important: Voxels, mask: NDArray[np.bool_]) -> float:

@@ -27,6 +27,7 @@ def command(
     is then known by its name. NAME is that of the interpretation.
     """
     from clinicadl.attribution.interpret import ready, run
+    from clinicadl.attribution.shown import judged
     from clinicadl.cli.console import progress
     from clinicadl.config.read import settings
     from clinicadl.layouts.maps import names
@@ -47,3 +48,5 @@ def command(
         pass
     for folder in folders:
         click.echo(f"maps: {folder}")
+        for line in judged(folder):
+            click.echo(f"  {line}")

@@ -39,6 +39,11 @@ class Captum(Attribution):
     package: ClassVar[str | None] = "captum"
     algorithm: ClassVar[str]
     """Name of the class in ``captum.attr``."""
+    in_turn: ClassVar[bool] = False
+    """Whether copies of a batch pass the network one after another, so that they fit in memory.
+
+    The class then takes ``internal_batch_size``.
+    """
 
     def arguments(self) -> dict[str, Any]:
         """Return what ``attribute`` is called with."""
@@ -73,9 +78,10 @@ class IntegratedGradients(Captum):
     """The gradients on the way from an image of zeros, times the image: they sum to the output."""
 
     algorithm: ClassVar[str] = "IntegratedGradients"
+    in_turn: ClassVar[bool] = True
     reference: ClassVar[str] = "Sundararajan 2017, arXiv:1703.01365"
     name: Literal["integrated-gradients"] = "integrated-gradients"
-    n_steps: int = setting(50, "Points on the way, which pass the network together", ge=1)
+    n_steps: int = setting(50, "Points on the way, which pass the network in turn", ge=1)
 
 
 class InputTimesGradient(Captum):

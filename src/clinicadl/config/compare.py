@@ -31,7 +31,7 @@ class CompareConfig(Section):
         (), "Columns of that table (sex, age, site, scanner) by which each model is judged apart"
     )
     interval: Literal["percentile", "bca"] = setting(
-        "percentile", "Limits of the bootstrap: percentiles, or bias-corrected and accelerated"
+        "bca", "Limits of the bootstrap: percentiles, or bias-corrected and accelerated"
     )
     output: Path | None = setting(None, "TSV to write the comparison to")
     overwrite: bool = setting(False, "Replace the TSV of before", short="o")

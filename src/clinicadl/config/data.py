@@ -47,3 +47,6 @@ class DataConfig(Section):
         "Order of training: each sample once, drawn by inverse class frequency, or every class "
         "equally often",
     )
+    shuffle_labels: bool = setting(
+        False, "Give the labels of train to other participants: what is learnt then means nothing"
+    )

@@ -29,7 +29,9 @@ class InterpretConfig(GroupConfig):
         False, "Keep the maps as NIfTI too, parts put back to where they were in the image"
     )
     mask: Path | None = setting(
-        None, "NIfTI of the voxels that are known to matter: the maps are scored against it"
+        None,
+        "NIfTI of the voxels that are known to matter, against which maps are scored; or of each "
+        "image: a folder, or a path with {participant_id} and {session_id}",
     )
     top_fraction: float | None = setting(
         None,
@@ -39,6 +41,14 @@ class InterpretConfig(GroupConfig):
     )
     sanity: bool = setting(
         False, "Test whether the maps depend on the weights, and the output on what they show"
+    )
+    sanity_images: int = setting(
+        16, "Images of these tests, evenly from the first of the group to the last", ge=1
+    )
+    shuffled_maps: Path | None = setting(
+        None,
+        "MAPS of the same experiment with --shuffle_labels: test whether the maps depend on the "
+        "labels",
     )
     atlas: Path | None = setting(None, "NIfTI of regions: the mean map is averaged over each")
     atlas_labels: Path | None = setting(
@@ -52,4 +62,6 @@ class InterpretConfig(GroupConfig):
             raise ValueError("atlas_labels name the regions of an atlas, and there is no atlas")
         if self.top_fraction is not None and self.mask is None:
             raise ValueError("top_fraction is compared with a mask, and there is no mask")
+        if self.shuffled_maps is not None and not self.sanity:
+            raise ValueError("shuffled_maps is of a sanity test, and sanity was not asked for")
         return self

@@ -334,16 +334,21 @@ def _rows(cohort: Member, path: Path, labels: _Labels) -> pd.DataFrame:
     return table[[*dict.fromkeys((*columns, *there))]].reset_index(drop=True)
 
 
-def _models(config: GroupConfig, maps: Path) -> tuple[Model, ...]:
-    trained = [
+def trained(maps: Path) -> list[Model]:
+    """Return the models of a MAPS whose training has come to its end."""
+    return [
         Model(split, metric)
         for split in names.split_numbers(maps)
         for metric in names.selection_metrics(maps, split)
         if not folder.is_unfinished(maps, split)
     ]
+
+
+def _models(config: GroupConfig, maps: Path) -> tuple[Model, ...]:
+    known = trained(maps)
     chosen = [
         model
-        for model in trained
+        for model in known
         if (not config.split or model.split in config.split)
         and (not config.selection_metrics or model.metric in config.selection_metrics)
     ]
@@ -357,7 +362,7 @@ def _models(config: GroupConfig, maps: Path) -> tuple[Model, ...]:
         raise MissingInputError(
             "There is no such trained model", where=maps,
             found=listed([*(f"split {number}" for number in missing), *unknown]) or "none at all",
-            fix=f"Trained: {listed(f'split {m.split} by {m.metric}' for m in trained) or 'none'}",
+            fix=f"Trained: {listed(f'split {m.split} by {m.metric}' for m in known) or 'none'}",
         )  # fmt: skip
     return tuple(chosen)
 

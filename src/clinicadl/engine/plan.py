@@ -18,6 +18,7 @@ from clinicadl.engine import transfer
 from clinicadl.engine.devices import Device, resolve
 from clinicadl.engine.given_back import after_training, check_keep
 from clinicadl.engine.need import Need, need
+from clinicadl.engine.shuffled import shuffled
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.engine.targets import targets_of
 from clinicadl.errors import InvalidDataError, UsageError, listed
@@ -167,12 +168,15 @@ def _planned(
         rows = [group(path, config, one) for path, one in zip(paths, tables, strict=True)]
         return pd.concat(rows, ignore_index=True)
 
+    def train_of(some: Sequence[SplitTables]) -> pd.DataFrame:
+        table = together(one.train for one in some)
+        if not config.data.shuffle_labels or not config.task.labels:
+            return table
+        seed = config.reproducibility.seed
+        return shuffled(table, config.task.labels, seed=seed, split=some[0].number)
+
     return tuple(
-        SplitPlan(
-            some[0].number,
-            together(one.train for one in some),
-            together(one.validation for one in some),
-        )
+        SplitPlan(some[0].number, train_of(some), together(one.validation for one in some))
         for some in zip(*tables.values(), strict=True)
     )
 
@@ -303,11 +307,16 @@ def _check_targets(
     Raises
     ------
     UsageError
-        The sampler wants labels, and there are none.
+        The sampler wants labels, or they are to be shuffled, and there are none.
     InvalidDataError
         A label is wrong.
     """
     _check_metrics(config.task, task)
+    if config.data.shuffle_labels and not task.labels:
+        raise UsageError(
+            f"A {config.task.name} has no labels that could be shuffled",
+            where="--shuffle_labels", fix="Leave it out",
+        )  # fmt: skip
     if config.data.sampler != "random" and not task.labels:
         raise UsageError(
             f"A {config.task.name} has no label whose classes could be evened out",

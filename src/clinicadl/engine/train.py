@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -32,6 +33,8 @@ from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record, generated_by
 from clinicadl.layouts.maps.signatures import Signatures
 from clinicadl.tables import sessions
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -194,6 +197,8 @@ def planned_for(config: ExperimentConfig, jobs: JobsConfig) -> Plan:
         check_jobs(jobs)
     planned = split_jobs.planned_elsewhere(config) if jobs.submit == "slurm" else plan(config)
     announce(planned.verdict.enforce(None))
+    if config.data.shuffle_labels:
+        logger.warning("The labels of train are shuffled: what is learnt means nothing")
     return planned
 
 

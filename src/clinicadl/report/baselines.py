@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from clinicadl.config.task import Classification, Regression
+from clinicadl.layouts.ids import PARTICIPANT
 from clinicadl.report.judged import Planned, Said
-from clinicadl.statistics.baselines import Column, designs, logistic, ridge, shares
+from clinicadl.statistics.baselines import (
+    Column,
+    designs,
+    folds_of,
+    log_loss,
+    logistic,
+    penalty_of,
+    ridge,
+    shares,
+    squared_error,
+)
 from clinicadl.tasks.base import PREDICTED_LABEL, TRUE_LABEL
 from clinicadl.tasks.judging import columns_of
 
@@ -55,13 +67,20 @@ def _of_covariates(
     known: Mapping[str, Column],
     asked: Mapping[str, Column],
 ) -> Said:
-    design = designs(known, asked)
+    design, owner = designs(known, asked), said.train[PARTICIPANT].to_numpy()
     if isinstance(planned.task, Classification):
         nodes = said.train[TRUE_LABEL].to_numpy(dtype=np.int64)
-        return _classified(name, said, logistic(design, nodes, planned.n_classes))
-    pairs = columns_of(planned.task.labels)
-    truths = {p: said.train[t].to_numpy(dtype=np.float64) for t, p in pairs}
-    return _guessed(name, said, {p: ridge(design, truth) for p, truth in truths.items()})
+        folds = folds_of(owner, nodes, seed=planned.seed)
+        fit = partial(logistic, n_classes=planned.n_classes)
+        penalty = penalty_of(known, nodes, folds, fit, log_loss)
+        return _classified(name, said, fit(design, nodes, penalty))
+    folds = folds_of(owner, np.zeros(len(owner)), seed=planned.seed)
+    guesses: dict[str, float | NDArray[np.float64]] = {}
+    for true, predicted in columns_of(planned.task.labels):
+        truth = said.train[true].to_numpy(dtype=np.float64)
+        penalty = penalty_of(known, truth, folds, ridge, squared_error)
+        guesses[predicted] = ridge(design, truth, penalty)
+    return _guessed(name, said, guesses)
 
 
 def _classified(name: str, said: Said, probabilities: NDArray[np.float64]) -> Said:

@@ -38,7 +38,7 @@ from clinicadl.tasks.metrics_table import by_participant
 
 SUBGROUP = "bootstrap of subgroups"
 BOOTSTRAP, MCNEMAR, MID_P = "paired bootstrap", "McNemar, exact", "McNemar, mid-p"
-DELONG, T_TEST = "DeLong", "corrected t-test"
+DELONG, CLUSTERED, T_TEST = "DeLong", "DeLong, clustered", "corrected t-test"
 AUC = "AUC"
 
 
@@ -139,8 +139,11 @@ def _tests(planned: Planned, first: Said, second: Said) -> Iterator[Row]:
     values = [_resampled(planned, [one]) for one in (first, second)]
     models = (first.name, second.name)
     yield from _corrected([*_bootstrap_rows(str(first.split), BOOTSTRAP, *models, *values)])
-    if isinstance(planned.task, Classification) and first.table[PARTICIPANT].is_unique:
-        yield from _tests_of_images(planned, first, second, *values)
+    if not isinstance(planned.task, Classification):
+        return
+    if first.table[PARTICIPANT].is_unique:
+        yield from _tests_of_accuracy(first, second, *values)
+    yield from _tests_of_areas(planned, first, second)
 
 
 def _bootstrap_rows(
@@ -154,8 +157,8 @@ def _bootstrap_rows(
         )  # fmt: skip
 
 
-def _tests_of_images(
-    planned: Planned, first: Said, second: Said, of_first: Resampled, of_second: Resampled
+def _tests_of_accuracy(
+    first: Said, second: Said, of_first: Resampled, of_second: Resampled
 ) -> Iterator[Row]:
     """Yield the tests that take images for independent: one of each participant."""
     truth = first.table[TRUE_LABEL].to_numpy()
@@ -164,14 +167,21 @@ def _tests_of_images(
     values = [one.values["accuracy"] for one in (of_first, of_second)]
     for test, p in ((MCNEMAR, found.exact), (MID_P, found.mid_p)):
         yield _row(str(first.split), test, "accuracy", (first.name, second.name), values, p=p)
+
+
+def _tests_of_areas(planned: Planned, first: Said, second: Said) -> Iterator[Row]:
+    """Yield the test of the areas under the curve, of each class that is positive in turn."""
+    truth = first.table[TRUE_LABEL].to_numpy()
+    owner, people = pd.factorize(first.table[PARTICIPANT])
+    test = DELONG if len(people) == len(owner) else CLUSTERED
     for metric, node in _nodes(planned).items():
         is_positive = truth == node
-        if min(is_positive.sum(), (~is_positive).sum()) < 2:
+        if min(len(np.unique(owner[side])) for side in (is_positive, ~is_positive)) < 2:
             continue
-        scores = [one.table[f"proba{node}"].to_numpy() for one in (first, second)]
-        area = delong(is_positive, *scores)
+        ours, theirs = (one.table[f"proba{node}"].to_numpy() for one in (first, second))
+        area = delong(is_positive, ours, theirs, owner)
         yield _row(
-            str(first.split), DELONG, metric, (first.name, second.name), [area.first, area.second],
+            str(first.split), test, metric, (first.name, second.name), [area.first, area.second],
             low=area.low, high=area.high, p=area.p,
         )  # fmt: skip
 

@@ -271,8 +271,8 @@ def _remarks(
         )
     if any(one.table[PARTICIPANT].duplicated().any() for one in said):
         remarks.append(
-            "Some participants have several images: McNemar's and DeLong's tests take images for "
-            "independent and are left out; the bootstrap draws participants"
+            "Some participants have several images: McNemar's test takes images for independent "
+            "and is left out; DeLong's takes participants, as the bootstrap does"
         )
     if covariates is not None:
         path = covariates.found.path

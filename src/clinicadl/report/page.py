@@ -20,6 +20,10 @@ from clinicadl.report.results import Result, classes, finite
 from clinicadl.report.story import Beside, Story
 
 _TEMPLATES = {"html": "page.html.j2", "md": "page.md.j2"}
+SHUFFLED = (
+    "The labels of train were given to other participants before training (--shuffle_labels): what "
+    "was learnt means nothing, and what is said of train is said of those labels."
+)
 _SHARED = "the models have seen participants of this group"
 
 
@@ -124,6 +128,8 @@ def short(cell: object) -> str:
 
 def warnings(told: Story) -> Iterator[str]:
     """Yield what a reader must know before any number."""
+    if told.record.config.data.shuffle_labels:
+        yield SHUFFLED
     for finding in told.record.guard:
         yield f"Before training: {finding['sentence']}"
     for one in told.results:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-PENALTY = 1.0
-"""Weight of the squared coefficients; half of it in the logistic loss, as is usual."""
+from clinicadl import draws
+
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Weights of the squared coefficients to choose from; half of it counts in the logistic loss."""
+N_FOLDS = 5
+"""Of the participants of train, among which a penalty is chosen."""
 
 _TOLERANCE = 1e-10
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
 Column = NDArray[np.float64] | NDArray[np.str_]
 """Numbers, NaN where one is missing; or names, empty where one is missing."""
+
+
+Fit = Callable[["Designs", NDArray[Any], float], NDArray[np.float64]]
+"""Features, the truth of train, and a penalty -> what is said of the rows asked."""
+Loss = Callable[[NDArray[np.float64], NDArray[Any]], float]
+"""What was said, and the truth -> how far it is off, summed over rows."""
 
 
 class Designs(NamedTuple):
@@ -62,8 +72,78 @@ def designs(train: Mapping[str, Column], asked: Mapping[str, Column]) -> Designs
     return Designs(*(np.stack(side, axis=1) for side in zip(*found, strict=True)))
 
 
+def penalty_of(
+    columns: Mapping[str, Column],
+    truth: NDArray[Any],
+    folds: NDArray[np.int64],
+    fit: Fit,
+    loss: Loss,
+) -> float:
+    """Return the penalty with the least loss in a cross-validation within train.
+
+    Columns are standardised in each fold by its own train. Of two that are as good it is the
+    greater one; where there is one participant, the greatest.
+
+    Parameters
+    ----------
+    columns
+        Of train.
+    truth
+        Of each row of train.
+    folds
+        As `folds_of` gives them.
+    fit, loss
+        The model, and how it is judged.
+    """
+    if len(np.unique(folds)) < 2:
+        return max(PENALTIES)
+    losses = dict.fromkeys(PENALTIES, 0.0)
+    for fold in np.unique(folds):
+        is_held = folds == fold
+        design = designs(
+            *({k: v[rows] for k, v in columns.items()} for rows in (~is_held, is_held))
+        )
+        for penalty in PENALTIES:
+            losses[penalty] += loss(fit(design, truth[~is_held], penalty), truth[is_held])
+    return min(losses, key=lambda penalty: (losses[penalty], -penalty))
+
+
+def folds_of(owner: NDArray[Any], strata: NDArray[Any], *, seed: int) -> NDArray[np.int64]:
+    """Return the fold of each row: all rows of a participant are in one.
+
+    Participants are dealt out in an order by chance, those of one stratum after another, so that
+    each fold has its share of each.
+
+    Parameters
+    ----------
+    owner
+        Participant of each row.
+    strata
+        Of each row; that of the first row of a participant counts.
+    seed
+        Of the experiment.
+    """
+    people, first, places = np.unique(owner, return_index=True, return_inverse=True)
+    order = draws.generator(seed, "folds of baselines").permutation(len(people))
+    dealt = order[np.argsort(strata[first][order], kind="stable")]
+    fold = np.empty(len(people), dtype=np.int64)
+    fold[dealt] = np.arange(len(people)) % N_FOLDS
+    return fold[places]
+
+
+def log_loss(probabilities: NDArray[np.float64], nodes: NDArray[np.int64]) -> float:
+    """Return the sum over rows of less the logarithm of the probability of their class."""
+    of_truth = probabilities[np.arange(len(nodes)), nodes]
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).tiny)).sum())
+
+
+def squared_error(said: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    """Return the sum over rows of the squared error."""
+    return float(((said - truth) ** 2).sum())
+
+
 def logistic(
-    design: Designs, nodes: NDArray[np.int64], n_classes: int, *, penalty: float = PENALTY
+    design: Designs, nodes: NDArray[np.int64], penalty: float, *, n_classes: int
 ) -> NDArray[np.float64]:
     """Return the probabilities of the classes by a logistic regression with a ridge penalty.
 
@@ -73,10 +153,10 @@ def logistic(
         Features.
     nodes
         Class of each row of train.
-    n_classes
-        Number of classes; of two one vector of coefficients is learnt, of more one each.
     penalty
         Of the squared coefficients, not of the constants.
+    n_classes
+        Number of classes; of two one vector of coefficients is learnt, of more one each.
 
     Returns
     -------
@@ -107,9 +187,7 @@ def logistic(
     return np.asarray(special.softmax(logits(_with_constant(design.asked), found.x), axis=1))
 
 
-def ridge(
-    design: Designs, truth: NDArray[np.float64], *, penalty: float = PENALTY
-) -> NDArray[np.float64]:
+def ridge(design: Designs, truth: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Return what a ridge regression says of the rows asked, shape (rows,).
 
     Parameters

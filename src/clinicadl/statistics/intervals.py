@@ -15,6 +15,8 @@ N_RESAMPLES = 3000
 LEVEL = 0.95
 
 _DRAWS_AT_ONCE = 2_000_000
+_ROUNDING = 1e-12
+"""Share of the greatest value below which two differ by rounding."""
 
 Values = dict[str, NDArray[np.float64]]
 """Name of a metric -> its values."""
@@ -75,9 +77,9 @@ def resamples(seed: int, n_participants: int, n_resamples: int) -> Iterator[NDAr
 def bootstrap(
     counts: NDArray[Any], statistics: Statistics, *, seed: int, n_resamples: int = N_RESAMPLES
 ) -> dict[str, Interval]:
-    """Return the percentile interval of each metric at the level of 95 %.
+    """Return the interval of each metric at the level of 95 %, as `interval` says.
 
-    All rows of a participant are drawn together, since they are not independent.
+    All rows of a participant are drawn together, since they are not independent [1]_.
 
     Parameters
     ----------
@@ -100,7 +102,11 @@ def bootstrap(
     .. [1] B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.
     """
     found = resampled(of_sums(counts, statistics), len(counts), seed=seed, n_resamples=n_resamples)
-    return {name: percentiles(values) for name, values in found.of_resamples.items()}
+    left_out = statistics(counts.sum(0, dtype=np.float64) - counts)
+    return {
+        name: interval(found.values[name], values, left_out[name])
+        for name, values in found.of_resamples.items()
+    }
 
 
 def percentiles(values: NDArray[np.float64]) -> Interval:
@@ -135,7 +141,9 @@ def bca(
     .. [1] B. Efron, Better bootstrap confidence intervals, Journal of the American Statistical
        Association 82, 1987.
     """
-    share = (of_resamples < value).mean() + (of_resamples == value).mean() / 2
+    above = of_resamples - value
+    is_equal = abs(above) <= _ROUNDING * abs(of_resamples).max()
+    share = ((above < 0) & ~is_equal).mean() + is_equal.mean() / 2
     plain = percentiles(of_resamples)
     if not 0 < share < 1:
         return plain
