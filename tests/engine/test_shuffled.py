@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clinicadl import ReportConfig, read_experiment, train, write_report
 from clinicadl.engine.shuffled import shuffled
 from clinicadl.errors import UsageError
-from clinicadl.layouts.maps import folder
+from clinicadl.layouts.maps import folder, outcomes
 
 people = st.lists(st.integers(1, 3), min_size=1, max_size=12)
 
@@ -66,7 +66,7 @@ def test_another_seed_or_split_shuffles_otherwise():
 
 
 def said(maps, group):
-    table = folder.read_predictions(maps, 0, "loss", group, "image")
+    table = outcomes.read_predictions(maps, 0, "loss", group, "image")
     return table.set_index(["participant_id", "session_id"])["true_label"].sort_index()
 
 

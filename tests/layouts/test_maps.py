@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError
-from clinicadl.layouts.maps import folder, ledger, names, record
-from clinicadl.layouts.maps.folder import Level, Results
+from clinicadl.layouts.maps import folder, ledger, names, outcomes, record
+from clinicadl.layouts.maps.outcomes import Level, Results
 
 
 def test_a_record_reads_back_as_it_was_written(trained_once):
@@ -80,8 +80,8 @@ def test_results_replace_former_results_at_once(trained):
     before = names.results(trained, 0, "loss", "train")
     table = pd.DataFrame({"participant_id": ["sub-1"]})
     levels = {"image": Level(table, None)}
-    with folder.new_results(trained, 0, "loss", "train") as target:
-        folder.write_results(target, "train", Results(levels, {}, "new\n"))
+    with outcomes.new_results(trained, 0, "loss", "train") as target:
+        outcomes.write_results(target, "train", Results(levels, {}, "new\n"))
     assert names.description(before).read_text() == "new\n"
     assert not names.metrics(before, "image").exists()
     assert [path.name for path in before.parent.iterdir() if path.name.startswith(".")] == []

@@ -18,8 +18,8 @@ from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss,
 from clinicadl import CompareConfig, compare, read_experiment, train
 from clinicadl.config.read import settings
 from clinicadl.errors import InvalidDataError, MissingInputError, OutputError, UsageError
-from clinicadl.layouts.maps import folder, names
-from clinicadl.layouts.maps.folder import Level, Results
+from clinicadl.layouts.maps import folder, names, outcomes
+from clinicadl.layouts.maps.outcomes import Level, Results
 from clinicadl.statistics.baselines import PENALTIES, folds_of
 from clinicadl.statistics.intervals import resamples
 from clinicadl.statistics.paired import holm
@@ -43,11 +43,11 @@ def predictions(seed, nodes=NODES, *, people=None):
 
 
 def write(maps, table, group="new", *, split=0, accepted=None, level="image"):
-    with folder.new_results(maps, split, "loss", group) as target:
+    with outcomes.new_results(maps, split, "loss", group) as target:
         verdict = {"accepted": accepted, "findings": []}
         marked = table if accepted is None else table.assign(accepted_leakage=accepted)
         results = Results({level: Level(marked, None)}, verdict, "")
-        folder.write_results(target, group, results)
+        outcomes.write_results(target, group, results)
 
 
 @pytest.fixture
@@ -465,8 +465,8 @@ def test_numbers_are_compared_and_the_mean_of_train_is_the_baseline(regression):
     found = compare(config(regression, group="validation"))
     row = rows(found, "paired bootstrap", "mean of train")
     assert list(row.index) == ["R2_score", "MAE", "RMSE", "MSE"]
-    said = folder.read_predictions(regression, 0, "loss", "validation", "image")
-    fitted = folder.read_predictions(regression, 0, "loss", "train", "image")
+    said = outcomes.read_predictions(regression, 0, "loss", "validation", "image")
+    fitted = outcomes.read_predictions(regression, 0, "loss", "train", "image")
     errors = (said["true_label"] - fitted["true_label"].mean()).abs()
     assert row.loc["MAE", "second_value"] == pytest.approx(errors.mean())
     expected = (said["true_label"] - said["predicted_label"]).abs().mean()
@@ -475,7 +475,7 @@ def test_numbers_are_compared_and_the_mean_of_train_is_the_baseline(regression):
 
 def test_minus_one_is_a_number_like_others(regression, tmp_path):
     maps = shutil.copytree(regression, tmp_path / "maps")
-    said = folder.read_predictions(maps, 0, "loss", "validation", "image")
+    said = outcomes.read_predictions(maps, 0, "loss", "validation", "image")
     write(maps, said.assign(true_label=[-1.0, *said["true_label"][1:]]), "validation")
     assert len(compare(config(maps, group="validation")).table) == 4
     write(maps, said.assign(true_label=np.nan), "validation")
@@ -524,7 +524,7 @@ def test_reconstructions_are_compared(prepared_once, tmp_path):
     found = compare(config(tmp_path / "a", tmp_path / "b", group="validation"))
     row = rows(found, "paired bootstrap", "b")
     assert list(row.index) == ["MAE", "RMSE", "PSNR", "SSIM", "MSE"]
-    tables = [folder.read_predictions(tmp_path / name, 0, "loss", "validation", "image")
+    tables = [outcomes.read_predictions(tmp_path / name, 0, "loss", "validation", "image")
               for name in "ab"]  # fmt: skip
     expected = tables[0]["SSIM"].mean() - tables[1]["SSIM"].mean()
     assert row.loc["SSIM", "difference"] == pytest.approx(expected)

@@ -19,7 +19,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from clinicadl import PredictConfig, ReportConfig, predict, read_experiment, train, write_report
 from clinicadl.cli.main import root
 from clinicadl.errors import MissingInputError, OutputError
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import names, outcomes
 from clinicadl.report import figures, page, story
 from clinicadl.tasks.judging import columns_of, confusions
 
@@ -268,7 +268,7 @@ def test_what_was_only_interpreted_was_not_predicted(trained):
     names.interpretation(names.results(trained, 0, "loss", "new"), "mine").mkdir(parents=True)
     (names.best(trained, 0, "loss") / ".partial-1234-test").mkdir()
     (names.best(trained, 0, "loss") / ".partial-1234-test" / "table.tsv").write_text("")
-    assert folder.judged_groups(trained, 0, "loss") == ("train", "validation")
+    assert outcomes.judged_groups(trained, 0, "loss") == ("train", "validation")
     assert {one.group for one in story.read(trained).results} == {"train", "validation"}
     models = story.read(trained).contents.splits[0].models
     assert {group for model in models for group in model.groups} == {"train", "validation"}

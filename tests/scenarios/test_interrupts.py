@@ -86,12 +86,12 @@ def test_an_interrupted_evaluation_leaves_whole_results_or_none(
     prepared_once, trained, monkeypatch, invoke
 ):
     """Ctrl-C falls between the first model and the second."""
-    from clinicadl.layouts.maps import folder
+    from clinicadl.layouts.maps import folder, outcomes
 
-    write = folder.write_results
+    write = outcomes.write_results
 
     def once(*arguments):
-        if folder.has_results(trained, 0, "BA", "test"):
+        if outcomes.has_results(trained, 0, "BA", "test"):
             raise KeyboardInterrupt
         write(*arguments)
 

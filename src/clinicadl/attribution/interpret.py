@@ -34,7 +34,7 @@ from clinicadl.engine.stored import Stored
 from clinicadl.errors import InvalidDataError, MissingExtraError, OutputError, UsageError
 from clinicadl.guard.check import Verdict
 from clinicadl.layouts.images import Frame
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import folder, names, outcomes
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.masks import SAME_AFFINE_MM
 from clinicadl.networks.streams import seeded
@@ -159,7 +159,7 @@ def run(planned: InterpretPlan) -> Iterator[Model]:
             loader = _loader(planned)
             for model in look.models:
                 results = names.results(path, *model, look.name)
-                with folder.new_interpretation(results, planned.name) as target:
+                with outcomes.new_interpretation(results, planned.name) as target:
                     _write(planned, model, loader, target)
                 yield model
 
@@ -336,4 +336,4 @@ def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.D
         made["shuffled_maps"] = str(config.shuffled_maps)
     places = folder.caps_of(look.group), folder.images_of(look.group)
     description = describe(look.name, look.group.table, *places, planned.verdict.accepted)
-    folder.write_interpretation(target, made, planned.verdict.to_record(), description, tables)
+    outcomes.write_interpretation(target, made, planned.verdict.to_record(), description, tables)

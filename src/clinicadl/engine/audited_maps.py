@@ -19,7 +19,7 @@ from clinicadl.guard.wording import counted
 from clinicadl.layouts import splits
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.files import read_json
-from clinicadl.layouts.maps import folder, ledger, names, published, signatures
+from clinicadl.layouts.maps import folder, ledger, names, outcomes, published, signatures
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record
 from clinicadl.layouts.maps.signatures import Signatures
@@ -181,7 +181,7 @@ def _accepted(path: Path, name: str) -> str | None:
     for split in names.split_numbers(path):
         for metric in names.selection_metrics(path, split):
             results = names.results(path, split, metric, name)
-            done = [results] if folder.has_results(path, split, metric, name) else []
+            done = [results] if outcomes.has_results(path, split, metric, name) else []
             for home in (*done, *names.interpretations(results)):
                 reason = read_json(names.guard(home), "verdict of the guard").get("accepted")
                 if reason is not None:

@@ -9,7 +9,7 @@ import pandas as pd
 from clinicadl.config.predict import PredictConfig
 from clinicadl.engine.groups import Look
 from clinicadl.errors import MissingInputError, UsageError, listed
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import names, outcomes
 from clinicadl.tasks import vote
 from clinicadl.tasks.base import IMAGE, TRUE_LABEL
 from clinicadl.tasks.classification import ClassificationTask
@@ -112,7 +112,9 @@ def _splits(look: Look, metric: str) -> list[int]:
 def _said(look: Look, metric: str, name: str) -> pd.DataFrame:
     """Return what the models by a metric said of a data group, the splits below each other."""
     tables = [
-        folder.read_predictions(look.maps.path, split, metric, name, IMAGE).assign(**{SPLIT: split})
+        outcomes.read_predictions(look.maps.path, split, metric, name, IMAGE).assign(
+            **{SPLIT: split}
+        )
         for split in _splits(look, metric)
     ]
     return pd.concat(tables, ignore_index=True)

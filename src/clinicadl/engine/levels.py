@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from clinicadl.layouts.maps.folder import Level
+from clinicadl.layouts.maps.outcomes import Level
 from clinicadl.tasks.base import IMAGE, Task, part_column
 
 

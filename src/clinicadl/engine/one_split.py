@@ -26,8 +26,8 @@ from clinicadl.engine.state import Learner, TrainState
 from clinicadl.engine.targets import targets_of
 from clinicadl.engine.together import normalize_together
 from clinicadl.engine.training import Training
-from clinicadl.layouts.maps import folder, names
-from clinicadl.layouts.maps.folder import Results
+from clinicadl.layouts.maps import folder, names, outcomes
+from clinicadl.layouts.maps.outcomes import Results
 from clinicadl.networks import weights
 from clinicadl.networks.streams import seeded
 from clinicadl.networks.transfer import freeze
@@ -247,7 +247,7 @@ def _conclude(
                     name, training.table.iloc[training.rows(images, (None,))], training.caps_of
                 ),
             )
-            folder.write_results(target, name, results)
+            outcomes.write_results(target, name, results)
 
 
 def _new_results(
@@ -255,7 +255,7 @@ def _new_results(
 ) -> AbstractContextManager[Path | None]:
     """Give a folder for results to the process that writes them, and nothing to the others."""
     if planned.device.ranks.is_first:
-        return folder.new_results(training.maps, training.split, metric, name)
+        return outcomes.new_results(training.maps, training.split, metric, name)
     return nullcontext()
 
 

@@ -25,8 +25,9 @@ from clinicadl.engine.targets import targets_of
 from clinicadl.errors import MissingInputError, OutputError, UsageError, listed
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.facts import Purpose
-from clinicadl.layouts.maps import folder, names
-from clinicadl.layouts.maps.folder import Group, Level, Maps, Results
+from clinicadl.layouts.maps import folder, names, outcomes
+from clinicadl.layouts.maps.folder import Group, Maps
+from clinicadl.layouts.maps.outcomes import Level, Results
 from clinicadl.networks import codes
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, Target, Task, part_column
@@ -137,12 +138,12 @@ def run(planned: PredictPlan) -> Iterator[Model]:
         with one_image.at_hand(look.maps, look.group, planned.stored):
             loader = _loader(planned)
             for model in planned.todo:
-                with folder.new_results(path, *model, name) as target:
-                    folder.write_results(target, name, _results(planned, model, loader, target))
+                with outcomes.new_results(path, *model, name) as target:
+                    outcomes.write_results(target, name, _results(planned, model, loader, target))
                 yield model
         for metric in planned.ensembles:
-            with folder.new_results(path, None, metric, name) as target:
-                folder.write_results(target, name, _together(planned, metric))
+            with outcomes.new_results(path, None, metric, name) as target:
+                outcomes.write_results(target, name, _together(planned, metric))
 
 
 def _left(
@@ -157,11 +158,11 @@ def _left(
     """
     if config.overwrite:
         return models
-    done = [model for model in models if folder.has_results(maps, *model, name)]
+    done = [model for model in models if outcomes.has_results(maps, *model, name)]
     there = [names.results(maps, *model, name) for model in done]
     if config.ensemble:
         together = dict.fromkeys(model.metric for model in models)
-        said = [metric for metric in together if folder.has_results(maps, None, metric, name)]
+        said = [metric for metric in together if outcomes.has_results(maps, None, metric, name)]
         there = [names.results(maps, None, metric, name) for metric in said]
     if there:
         raise OutputError(
@@ -297,7 +298,7 @@ def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:
     """Return what the model said of the parts of validation, by which parts are weighed."""
     if len(planned.stored.parts) == 1:
         return pd.DataFrame()
-    return folder.read_predictions(
+    return outcomes.read_predictions(
         planned.look.maps.path, *model, names.VALIDATION, planned.stored.mode
     )
 
@@ -327,7 +328,7 @@ def sentences(planned: PredictPlan) -> Iterator[str]:
     for voice, place in voices:
         home = names.results(look.maps.path, *place)
         level = IMAGE if names.predictions(home, IMAGE).is_file() else planned.stored.mode
-        table = folder.read_predictions(look.maps.path, *place, level)
+        table = outcomes.read_predictions(look.maps.path, *place, level)
         numbers = [
             column
             for column in table.select_dtypes("number").columns

@@ -28,7 +28,7 @@ from clinicadl.guard.check import Verdict
 from clinicadl.jobs import Jobs
 from clinicadl.jobs import check as check_jobs
 from clinicadl.layouts import files
-from clinicadl.layouts.maps import folder, names, signatures
+from clinicadl.layouts.maps import folder, names, outcomes, signatures
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record, generated_by
 from clinicadl.layouts.maps.signatures import Signatures
@@ -296,7 +296,7 @@ def train_splits(
 def is_finished(planned: Plan, split: int, maps: Path) -> bool:
     """Return whether a split is trained, and has its results."""
     return not folder.is_unfinished(maps, split) and all(
-        folder.has_results(maps, split, metric, name)
+        outcomes.has_results(maps, split, metric, name)
         for metric in planned.config.task.selection_metrics
         for name in names.OWN_GROUPS
     )

@@ -21,7 +21,7 @@ from clinicadl.guard import check
 from clinicadl.guard.facts import TrainingSplit
 from clinicadl.guard.rules import RESCANNED_IN_TRAINING
 from clinicadl.layouts import files, tsv
-from clinicadl.layouts.maps import folder, hashes, ledger, names, published, seals
+from clinicadl.layouts.maps import folder, hashes, ledger, names, outcomes, published, seals
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.record import Record
 from clinicadl.networks import weights
@@ -202,7 +202,7 @@ def _results(maps: Path, number: int | None, record: Record) -> Iterator[Path]:
     ours = tuple(record.config.task.selection_metrics) if is_ours else ()
     for metric in sorted({*names.selection_metrics(maps, number), *ours}):
         looked = [path for path in names.best(maps, number, metric).glob("*") if path.is_dir()]
-        judged = folder.judged_groups(maps, number, metric)
+        judged = outcomes.judged_groups(maps, number, metric)
         there = {names.results(maps, number, metric, name) for name in judged}
         own = {names.results(maps, number, metric, name) for name in names.OWN_GROUPS if ours}
         interpreted = {one for path in looked for one in names.interpretations(path)}
@@ -292,7 +292,7 @@ def _guard_of_group(maps: Path, name: str, trained: Sequence[int]) -> Iterator[S
     for number in (*trained, None):
         for metric in names.selection_metrics(maps, number):
             results = names.results(maps, number, metric, name)
-            done = [results] if folder.has_results(maps, number, metric, name) else []
+            done = [results] if outcomes.has_results(maps, number, metric, name) else []
             for home in (*done, *names.interpretations(results)):
                 if became.is_sealed and not became.unsealed:
                     different.append(f"{home} is about a group that is sealed")

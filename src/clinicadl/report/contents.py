@@ -14,7 +14,7 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.read import recorded, values
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import tsv
-from clinicadl.layouts.maps import folder, ledger, names, published, seals
+from clinicadl.layouts.maps import folder, ledger, names, outcomes, published, seals
 from clinicadl.layouts.maps.record import Record
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
@@ -173,7 +173,7 @@ def _split(maps: Path, config: ExperimentConfig, number: int) -> Split:
             for network in names.networks(maps, number, metric)
         ]
         best = names.best(maps, number, metric)
-        judged = folder.judged_groups(maps, number, metric)
+        judged = outcomes.judged_groups(maps, number, metric)
         epochs = tuple(int(facts["epoch"]) for facts in stored)
         models.append(Model(metric, epochs, _scores(best / names.VALIDATION, metric), judged))
     return Split(number, state, tuple(models))

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clinicadl.config.task import Classification
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import names, outcomes
 from clinicadl.layouts.maps.record import Record
 from clinicadl.report.results import Metric, Result, classes, finite, positive_node
 from clinicadl.statistics import calibration, decisions
@@ -75,7 +75,7 @@ def decided(maps: Path, record: Record, tested: Iterable[Result]) -> Iterator[De
     if not isinstance(record.config.task, Classification):
         return
     for one in tested:
-        known = folder.read_predictions(maps, one.split, one.chosen_by, names.VALIDATION, IMAGE)
+        known = outcomes.read_predictions(maps, one.split, one.chosen_by, names.VALIDATION, IMAGE)
         if set(known[TRUE_LABEL]) == set(named):
             yield _decision(record, one, known, named)
 

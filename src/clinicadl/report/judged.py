@@ -14,7 +14,7 @@ from clinicadl.config.task import Classification, Regression, TaskSettings
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.layouts.files import refuse_existing, refuse_unwritable
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import folder, names, outcomes
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.report.covariates import Covariates, missing_of, read_covariates
 from clinicadl.tasks.base import IMAGE, NO_LABEL, TRUE_LABEL
@@ -117,7 +117,7 @@ def ready(config: CompareConfig) -> Planned:
 def _accepted(config: CompareConfig, opened: Sequence[Maps], splits: Sequence[int]) -> set[str]:
     """Return the reasons for which refusals of the guard were overridden."""
     found = (
-        folder.read_verdict(maps.path, split, *_key(config)).accepted
+        outcomes.read_verdict(maps.path, split, *_key(config)).accepted
         for maps, split in product(opened, splits)
     )
     return {reason for reason in found if reason is not None}
@@ -160,14 +160,15 @@ def _splits(config: CompareConfig, opened: Sequence[Maps]) -> tuple[int, ...]:
         {
             split
             for split in names.split_numbers(maps.path)
-            if folder.has_results(maps.path, split, metric, group)
+            if outcomes.has_results(maps.path, split, metric, group)
         }
         for maps in opened
     ]
     for maps, found in zip(opened, there, strict=True):
         missing = sorted({*config.split} - found)
         if missing or not found:
-            known = [f"split-{split} by {by}: {listed(folder.judged_groups(maps.path, split, by))}"
+            known = [f"split-{split} by {by}: "
+                     f"{listed(outcomes.judged_groups(maps.path, split, by))}"
                      for split in names.split_numbers(maps.path)
                      for by in names.selection_metrics(maps.path, split)]  # fmt: skip
             raise MissingInputError(
@@ -185,7 +186,7 @@ def _splits(config: CompareConfig, opened: Sequence[Maps]) -> tuple[int, ...]:
 
 
 def _predictions(config: CompareConfig, maps: Maps, split: int, group: str) -> pd.DataFrame:
-    table = folder.read_predictions(maps.path, split, config.selection_metric, group, IMAGE)
+    table = outcomes.read_predictions(maps.path, split, config.selection_metric, group, IMAGE)
     return table.sort_values([PARTICIPANT, SESSION]).reset_index(drop=True)
 
 

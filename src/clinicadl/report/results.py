@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from clinicadl.layouts import tsv
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import names, outcomes
 from clinicadl.layouts.maps.record import Record
 from clinicadl.tasks.base import IMAGE, POSITIVE_CLASS
 from clinicadl.tasks.metrics_table import ROWS
@@ -71,18 +71,18 @@ def read(maps: Path) -> Iterator[Result]:
     """
     for split in names.split_numbers(maps):
         for metric in names.selection_metrics(maps, split):
-            for group in folder.judged_groups(maps, split, metric):
+            for group in outcomes.judged_groups(maps, split, metric):
                 yield _result(maps, split, metric, group)
 
 
 def _result(maps: Path, split: int, metric: str, group: str) -> Result:
-    verdict = folder.read_verdict(maps, split, metric, group)
+    verdict = outcomes.read_verdict(maps, split, metric, group)
     table = names.metrics(names.results(maps, split, metric, group), IMAGE)
     return Result(
         split=split,
         chosen_by=metric,
         group=group,
-        predictions=folder.read_predictions(maps, split, metric, group, IMAGE),
+        predictions=outcomes.read_predictions(maps, split, metric, group, IMAGE),
         metrics=tuple(_metrics(table)) if table.is_file() else (),
         findings=verdict.findings,
         accepted=verdict.accepted,

@@ -12,15 +12,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from clinicadl.errors import (
-    InvalidDataError,
     MissingInputError,
     OutputError,
     UsageError,
     listed,
 )
-from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
-    TEMPORARY,
     existing_folder,
     is_held,
     lock,
@@ -54,23 +51,6 @@ class Group(NamedTuple):
 
     table: pd.DataFrame
     origin: dict[str, Any]
-
-
-class Level(NamedTuple):
-    """What one model said of all images, or of all parts of them."""
-
-    predictions: pd.DataFrame
-    metrics: pd.DataFrame | None
-
-
-class Results(NamedTuple):
-    """What one model said of one data group."""
-
-    levels: Mapping[str, Level]
-    """``image`` for the images; the name of the mode for their parts."""
-    guard: Mapping[str, Any]
-    """What the guard found, and the reason for which it was overridden."""
-    description: str
 
 
 def create(
@@ -151,7 +131,7 @@ def fill(
     write_text(names.environment(folder), environment)
     write_text(names.information(folder), information)
     names.seen(folder).parent.mkdir()
-    _write_table(names.seen(folder), seen)
+    write_table(names.seen(folder), seen)
     if shown:
         signatures.write(names.seen_signatures(folder), shown)
     for (name, split), group in groups.items():
@@ -412,7 +392,7 @@ def image_hashes(group: Group) -> dict[tuple[str, str], str]:
 
 def _write_group(folder: Path, table: pd.DataFrame, origin: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    _write_table(names.group_table(folder), table)
+    write_table(names.group_table(folder), table)
     write_json(names.group_origin(folder), origin)
     hashes.seal(folder)
 
@@ -426,137 +406,7 @@ def write_training_log(
     maps: Path, split: int, rows: pd.DataFrame, network: int | None = None
 ) -> None:
     """Write the metrics of a network by epoch, whole."""
-    _write_table(names.training_log(maps, split, network), rows)
-
-
-@contextmanager
-def new_results(maps: Path, split: int | None, metric: str, name: str) -> Iterator[Path]:
-    """Give a folder to fill with what a model says of a data group, and `write_results` into.
-
-    When the block succeeds, it replaces former results at once; when it fails, nothing is left.
-    Interpretations of the group stay.
-    """
-    results = names.results(maps, split, metric, name)
-    with whole_folder(results, overwrite=True) as folder:
-        yield folder
-        hashes.seal(folder)
-        for kept in names.interpretations(results):
-            shutil.copytree(kept, folder / kept.name)
-
-
-@contextmanager
-def new_interpretation(results: Path, name: str) -> Iterator[Path]:
-    """Give a folder to fill with the maps of a model, in its folder of results.
-
-    When the block succeeds, it replaces a former one at once; when it fails, nothing is left.
-    """
-    with whole_folder(names.interpretation(results, name), overwrite=True) as folder:
-        yield folder
-        hashes.seal(folder)
-
-
-def write_interpretation(
-    folder: Path,
-    method: Mapping[str, Any],
-    guard: Mapping[str, Any],
-    description: str,
-    tables: Mapping[str, pd.DataFrame],
-) -> None:
-    """Write what an interpretation says of itself into the folder that was given for it.
-
-    Parameters
-    ----------
-    folder
-        What `new_interpretation` gave.
-    method
-        How the maps were made.
-    guard
-        What the guard found.
-    description
-        Of the data group.
-    tables
-        What the maps were judged by, see `names.judged`.
-    """
-    for what, table in tables.items():
-        _write_table(names.judged(folder, what), table)
-    write_json(names.method(folder), method)
-    write_json(names.guard(folder), guard)
-    write_text(names.description(folder), description)
-
-
-def write_results(folder: Path, name: str, results: Results) -> None:
-    """Write the tables of a data group into the folder that `new_results` gave."""
-    target = folder.with_name(name)
-    for level, said in results.levels.items():
-        _write_table(folder / names.predictions(target, level).name, said.predictions)
-        if said.metrics is not None:
-            _write_table(folder / names.metrics(target, level).name, said.metrics)
-    write_json(names.guard(folder), results.guard)
-    write_text(names.description(folder), results.description)
-
-
-def read_predictions(
-    maps: Path, split: int | None, metric: str, name: str, level: str
-) -> pd.DataFrame:
-    """Return what a model said of a data group, at one level.
-
-    Raises
-    ------
-    MissingInputError
-        The table is gone.
-    InvalidDataError
-        It is no such table.
-    """
-    path = names.predictions(names.results(maps, split, metric, name), level)
-    table = tsv.read(path, "table of predictions")
-    texts = (*ids.PREFIX_OF, names.ACCEPTED)
-    numbers = [column for column in table.columns if column not in texts]
-    try:
-        return table.astype(dict.fromkeys(numbers, float))
-    except ValueError as error:
-        raise InvalidDataError("A prediction is not a number", where=path, found=error) from error
-
-
-class Guarded(NamedTuple):
-    """What the guard said before a model looked at a data group."""
-
-    findings: tuple[str, ...]
-    accepted: str | None
-    """Why a refusal was overridden; None if none was."""
-
-
-def read_verdict(maps: Path, split: int | None, metric: str, name: str) -> Guarded:
-    """Return what the guard said of some results.
-
-    Raises
-    ------
-    MissingInputError
-        Its record is gone.
-    InvalidDataError
-        It is damaged.
-    """
-    verdict = read_json(names.guard(names.results(maps, split, metric, name)), "verdict of guard")
-    reason = verdict.get("accepted")
-    findings = tuple(str(found["sentence"]) for found in verdict.get("findings", ()))
-    return Guarded(findings, None if reason is None else str(reason))
-
-
-def judged_groups(maps: Path, split: int | None, metric: str) -> tuple[str, ...]:
-    """Return the data groups that a model has results on, sorted."""
-    folders = names.best(maps, split, metric).iterdir()
-    return tuple(sorted(one.name for one in folders if has_results(maps, split, metric, one.name)))
-
-
-def has_results(maps: Path, split: int | None, metric: str, name: str) -> bool:
-    """Return whether a model's results on a data group are there; they are whole if they are.
-
-    A folder that holds interpretations alone has none.
-    """
-    folder = names.results(maps, split, metric, name)
-    # A result that is being made lies in a hidden folder beside its place.
-    if name.startswith(TEMPORARY) or not folder.is_dir():
-        return False
-    return any(path.is_file() for path in folder.iterdir())
+    write_table(names.training_log(maps, split, network), rows)
 
 
 def is_unfinished(maps: Path, split: int) -> bool:
@@ -619,7 +469,8 @@ def finish(maps: Path, split: int) -> None:
     shutil.rmtree(names.unfinished(maps, split))
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table whole, as every table of a MAPS is written: numbers with all their digits."""
     write_text(path, _as_text(table))
 
 
