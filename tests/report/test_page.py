@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from base64 import b64encode
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -262,6 +263,48 @@ def test_each_label_of_a_regression_has_its_figure(tested):
         for label, pair in zip(("age", "score"), columns_of(("age", "score")), strict=True)
     ]
     assert [figure.name for figure in made] == ["age-test", "score-test"]
+
+
+@pytest.mark.parametrize("form", ["html", "md", "json"])
+def test_an_ensemble_stands_beside_its_members(prepared_once, config_of, tmp_path, form):
+    config = config_of(
+        prepared_once, optimization={"epochs": 1}, validation={"n_splits": 2, "split": [0, 1]}
+    )
+    maps = tmp_path / "maps"
+    train(config, maps)
+    looked = PredictConfig(
+        caps_directory=prepared_once, gpu=False, n_proc=0, ensemble=True,
+        participants_tsv=prepared_once / "split/test_baseline.tsv",
+        selection_metrics=("loss",),
+    )  # fmt: skip
+    predict(looked, maps, "test")
+    told = story.read(maps)
+    assert [one.split for one in told.tested] == [0, 1, None]
+    # It has no validation of its own, and is compared with nobody.
+    assert {one.split for one in told.decisions} <= {0, 1}
+    assert {one.split for one in told.compared.baselines} == {"0", "1"}
+    text = write_report(ReportConfig(maps_directory=maps, format=form)).read_text()
+    together = told.tested[-1].metrics[0]
+    if form == "json":
+        assert json.loads(text)["results"][2]["split"] is None
+    else:
+        assert "ensemble of the best by loss" in text
+        assert page.number(together.value) in text
+
+
+def test_pictures_of_heads_with_two_names_come_first(tested, tmp_path):
+    maps = tmp_path / "maps"
+    shutil.copytree(tested, maps)
+    png = b"\x89PNG, as it were"
+    names.group_pairs(names.group(maps, "test")).write_bytes(png)
+    text = written(maps, tmp_path, figures=tmp_path / "figures").read_text()
+    shown = b64encode(png).decode()
+    assert text.index(shown) < text.index("<h2>Participants</h2>")
+    assert (tmp_path / "figures/pairs-test.png").read_bytes() == png
+    assert "Not looked for" not in text
+    path = names.guard(names.results(maps, 0, "loss", "test"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"skipped": ["heads: too few"]}))
+    assert "Not looked for: heads: too few" in written(maps, tmp_path, overwrite=True).read_text()
 
 
 def test_what_was_only_interpreted_was_not_predicted(trained):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -60,11 +61,25 @@ class Map(NamedTuple):
     """What the map was judged by."""
 
 
+class Pair(NamedTuple):
+    """A picture that the guard drew of heads that are there under two names."""
+
+    name: str
+    caption: str
+    png: bytes
+
+    @property
+    def text(self) -> str:
+        """The picture as text, as a page holds it."""
+        return b64encode(self.png).decode("ascii")
+
+
 class Pictures(NamedTuple):
     """What is shown of brains, and what could not be."""
 
     cases: tuple[Drawn, ...]
     maps: tuple[Map, ...]
+    pairs: tuple[Pair, ...]
     remarks: tuple[str, ...]
 
 
@@ -104,7 +119,19 @@ def pictures(told: Story, results: Sequence[Result], n_examples: int) -> Picture
                 maps.append(_map(told, one, path))
             except ClinicaDLError as error:
                 remarks.append(f"The interpretation {path.name} cannot be shown: {error}")
-    return Pictures(tuple(cases), tuple(maps), tuple(dict.fromkeys(remarks)))
+    return Pictures(tuple(cases), tuple(maps), tuple(_pairs(told)), tuple(dict.fromkeys(remarks)))
+
+
+def _pairs(told: Story) -> Iterator[Pair]:
+    groups = [one.group for one in told.people if one.split is None]
+    of_groups = [(one, names.group_pairs(names.group(told.maps, one))) for one in groups]
+    for group, path in (("train and validation", names.seen_pairs(told.maps)), *of_groups):
+        if path.is_file():
+            yield Pair(
+                f"pairs-{group.replace(' ', '-')}",
+                f"Images of {group} that may show one head under two names.",
+                path.read_bytes(),
+            )
 
 
 def _cases(told: Story, one: Result, n: int) -> Iterator[Drawn]:
@@ -231,8 +258,8 @@ def _mosaic(
         page.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.65 / page.get_figheight(), 0.03, 0.3)
         return drawn(
             page, f"cases-{one.group}",
-            f"Images of {one.group}, and what the best model of split {one.split} by "
-            f"{one.chosen_by} said of them; the right is on the left.",
+            f"Images of {one.group}, and what was said of them ({one.model}); the right is on the "
+            "left.",
         )  # fmt: skip
 
 
@@ -241,7 +268,7 @@ def _map(told: Story, one: Result, path: Path) -> Map:
     method = str(made["method"]["name"])
     named = classes(told.record)
     of = f" for {named[made['target_node']]}" if made["target_node"] in named else ""
-    title = f"{method}{of}, {one.group}, split {one.split}, best by {one.chosen_by}"
+    title = f"{method}{of}, {one.group}, {one.model}"
     tables = tuple(
         (table.stem, tsv.read(table, "table of an interpretation").head(_MOST_ROWS))
         for table in sorted(path.glob("*.tsv"))
@@ -257,7 +284,7 @@ def _map(told: Story, one: Result, path: Path) -> Map:
     below = zoom(whole, np.array(values.shape) / whole.shape, order=1)
     caption = (
         f"Mean map of {method}{of} over {made['n_images']} images of {one.group} on the mean of "
-        f"{len(volumes)} of them (split {one.split}, best by {one.chosen_by}), through its "
+        f"{len(volumes)} of them ({one.model}), through its "
         "strongest place: red above 0, blue below; the right is on the left."
     )
     name = f"map-{one.group}-{one.split}-{one.chosen_by}-{path.name}"

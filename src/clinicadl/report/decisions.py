@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clinicadl.config.task import Classification
 from clinicadl.layouts.maps import names, outcomes
 from clinicadl.layouts.maps.record import Record
-from clinicadl.report.results import Metric, Result, classes, finite, positive_node
+from clinicadl.report.results import Metric, Result, classes, finite, model_name, positive_node
 from clinicadl.statistics import calibration, decisions
 from clinicadl.statistics.intervals import bootstrap, proportion
 from clinicadl.tables import sessions
@@ -56,6 +56,11 @@ class Decision(NamedTuple):
     sets: Sets | None
     """None where validation has too few participants to exclude any class."""
 
+    @property
+    def model(self) -> str:
+        """What the model is called."""
+        return model_name(self.split, self.chosen_by)
+
 
 def decided(maps: Path, record: Record, tested: Iterable[Result]) -> Iterator[Decision]:
     """Yield what was tuned on validation, for each result on a group that a model has not seen.
@@ -75,13 +80,15 @@ def decided(maps: Path, record: Record, tested: Iterable[Result]) -> Iterator[De
     if not isinstance(record.config.task, Classification):
         return
     for one in tested:
+        if one.split is None:
+            continue  # an ensemble has no validation: each participant is in that of one split
         known = outcomes.read_predictions(maps, one.split, one.chosen_by, names.VALIDATION, IMAGE)
         if set(known[TRUE_LABEL]) == set(named):
-            yield _decision(record, one, known, named)
+            yield _decision(record, one.split, one, known, named)
 
 
 def _decision(
-    record: Record, one: Result, known: pd.DataFrame, named: Mapping[int, str]
+    record: Record, split: int, one: Result, known: pd.DataFrame, named: Mapping[int, str]
 ) -> Decision:
     said = one.predictions
     degree = decisions.temperature(_probabilities(known, named), _nodes(known))
@@ -102,7 +109,7 @@ def _decision(
         moved = said.assign(**{PREDICTED_LABEL: np.where(is_said, positive, 1 - positive)})
         metrics = tuple(_metrics(record, moved, len(named), one.positive))
     return Decision(
-        split=one.split,
+        split=split,
         chosen_by=one.chosen_by,
         group=one.group,
         temperature=degree,

@@ -129,7 +129,7 @@ def _roc(group: str, results: Sequence[Result], classes: Mapping[int, str]) -> D
         area = np.trapezoid(points[:, 1], points[:, 0])
         axes.plot(
             points[:, 0], points[:, 1], color=_COLOURS[number % len(_COLOURS)],
-            label=f"split {one.split}, by {one.chosen_by}: AUC {area:.3f}",
+            label=f"{one.model}: AUC {area:.3f}",
         )  # fmt: skip
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=group, aspect="equal")
@@ -155,7 +155,7 @@ def _confusion(group: str, results: Sequence[Result], classes: Mapping[int, str]
         axes.set(
             xticks=range(len(names)), yticks=range(len(names)), xticklabels=names,
             yticklabels=names, xlabel="said", ylabel="true",
-            title=f"split {one.split}, by {one.chosen_by}",
+            title=one.model,
         )  # fmt: skip
     return drawn(
         figure, f"confusion-{group}",
@@ -186,7 +186,7 @@ def regression(
         scatter.scatter(true, said, s=12, color=TRAIN, alpha=0.7, lw=0)
         low, high = min(true.min(), said.min()), max(true.max(), said.max())
         scatter.plot([low, high], [low, high], color=MUTED, lw=0.8, ls=":")
-        title = f"split {one.split}, by {one.chosen_by}"
+        title = one.model
         scatter.set(xlabel=f"true {label}", ylabel=f"said {label}", title=title)
         residuals.scatter(true, said - true, s=12, color=VALIDATION, alpha=0.7, lw=0)
         residuals.axhline(0, color=MUTED, lw=0.8, ls=":")
@@ -213,7 +213,7 @@ def _reliability(group: str, decisions: Sequence[Decision]) -> Drawn:
         least = min(float(curve["confidence"].min()) for curve in one.curves)
         axes.set(
             xlabel="how sure it was", ylabel="share that was right", xlim=(least - 0.03, 1.03),
-            ylim=(-0.03, 1.03), title=f"split {one.split}, by {one.chosen_by}",
+            ylim=(-0.03, 1.03), title=one.model,
         )  # fmt: skip
     rows[0].legend(loc="lower right")
     return drawn(
@@ -226,14 +226,14 @@ def _reliability(group: str, decisions: Sequence[Decision]) -> Drawn:
 
 def _subgroups(group: str, apart: Sequence[Beside]) -> Drawn:
     first = apart[0].rows[0].metric
-    models = list(dict.fromkeys((one.split, one.chosen_by) for one in apart))
-    most = max(sum((one.split, one.chosen_by) == model for one in apart) for model in models)
+    models = list(dict.fromkeys(one.model for one in apart))
+    most = max(sum(one.model == model for one in apart) for model in models)
     figure, rows = axes_of(len(models), width=3.6, height=1.0 + 0.22 * 2 * most)
     bounds = [(row.first_low, row.first_high) for one in apart for row in one.rows[:1]]
     lows, highs = zip(*bounds, strict=True)
     margin = 0.05 * (np.nanmax(highs) - np.nanmin(lows)) or 1.0
-    for (split, chosen_by), axes in zip(models, rows, strict=True):
-        lines = [one for one in apart if (one.split, one.chosen_by) == (split, chosen_by)]
+    for model, axes in zip(models, rows, strict=True):
+        lines = [one for one in apart if one.model == model]
         shown: dict[str, tuple[float, float, float]] = {}
         for row in (one.rows[0] for one in lines):
             shown[row.first.rpartition(", ")[2]] = (row.first_value, row.first_low, row.first_high)
@@ -242,9 +242,7 @@ def _subgroups(group: str, apart: Sequence[Beside]) -> Drawn:
         for place, (value, low, high) in enumerate(reversed(shown.values())):
             axes.plot([low, high], [place, place], color=TRAIN, lw=1.2)
             axes.plot(value, place, "o", color=TRAIN, ms=4)
-        axes.set(
-            xlabel=first, title=f"split {split}, by {chosen_by}", ylim=(-0.7, len(shown) - 0.3)
-        )
+        axes.set(xlabel=first, title=model, ylim=(-0.7, len(shown) - 0.3))
         axes.set_xlim(np.nanmin(lows) - margin, np.nanmax(highs) + margin)
         axes.set_yticks(range(len(shown)), [*reversed(shown)])
     return drawn(

@@ -64,6 +64,8 @@ def write_report(config: ReportConfig) -> Path:
             for one in (*drawn, *seen.cases, *of_maps):
                 (folder / f"{one.name}.svg").write_text(one.svg, encoding="utf-8")
                 (folder / f"{one.name}.png").write_bytes(one.png)
+            for pair in seen.pairs:
+                (folder / f"{pair.name}.png").write_bytes(pair.png)
     files.write_text(config.page, text)
     return config.page
 
@@ -93,6 +95,7 @@ def _page(told: Story, drawn: list[Drawn], seen: Pictures, config: ReportConfig)
         classes=classes(told.record),
         checklist=[*checklist(told)],
         warnings=[*warnings(told)],
+        skipped=skipped(told),
         command=f"clinicadl train from-maps {told.maps} NEW_MAPS",
     )
 
@@ -133,7 +136,7 @@ def warnings(told: Story) -> Iterator[str]:
     for finding in told.record.guard:
         yield f"Before training: {finding['sentence']}"
     for one in told.results:
-        where = f"split {one.split}, best by {one.chosen_by}, on {one.group}"
+        where = f"{one.model}, on {one.group}"
         if one.accepted is not None:
             yield f"The guard was overridden ({where}), for this reason: {one.accepted}"
         # On train and validation it says what everybody expects.
@@ -141,8 +144,8 @@ def warnings(told: Story) -> Iterator[str]:
             yield f"{where}: {sentence}"
     for one in story.saying_one_thing(told):
         yield (
-            f"The best model of split {one.split} by {one.chosen_by} says the same of every "
-            f"image of {one.group}: it has learnt nothing that tells them apart."
+            f"The model says the same of every image of {one.group} ({one.model}): it has learnt "
+            "nothing that tells them apart."
         )
     for people in told.people:
         if people.split is None and people.n_shared:
@@ -160,6 +163,11 @@ def warnings(told: Story) -> Iterator[str]:
                 f"{group} was looked at {n} times: each further look at a test group with another "
                 "model or setting makes its best result too good."
             )
+
+
+def skipped(told: Story) -> list[str]:
+    """Return what the guard could not look for, each once."""
+    return [*dict.fromkeys(one for result in told.results for one in result.skipped)]
 
 
 def checklist(told: Story) -> Iterator[tuple[str, str]]:
@@ -209,6 +217,7 @@ def _as_json(told: Story) -> str:
     content: dict[str, Any] = {
         "maps": str(told.maps),
         "warnings": [*warnings(told)],
+        "not_looked_for": skipped(told),
         "splits": [{"split": one.number, "state": one.state} for one in told.contents.splits],
         "groups": [one._asdict() for one in told.people],
         "results": [

@@ -33,7 +33,8 @@ class Metric(NamedTuple):
 class Result(NamedTuple):
     """What one model said of the images of one data group."""
 
-    split: int
+    split: int | None
+    """None for the ensemble of the models of all splits."""
     chosen_by: str
     group: str
     predictions: pd.DataFrame
@@ -42,6 +43,13 @@ class Result(NamedTuple):
     """What the guard found."""
     accepted: str | None
     """The reason for which that was overridden."""
+    skipped: tuple[str, ...]
+    """What the guard could not look for."""
+
+    @property
+    def model(self) -> str:
+        """What the model is called."""
+        return model_name(self.split, self.chosen_by)
 
     @property
     def is_own(self) -> bool:
@@ -59,6 +67,21 @@ class Result(NamedTuple):
         return bool(self.metrics)
 
 
+def model_name(split: int | str | None, chosen_by: str) -> str:
+    """Return what a model is called; the ensemble where there is no split.
+
+    Examples
+    --------
+    >>> model_name(0, "loss"), model_name(None, "BA")
+    ('split 0, best by loss', 'ensemble of the best by BA')
+    """
+    return (
+        f"ensemble of the best by {chosen_by}"
+        if split is None
+        else f"split {split}, best by {chosen_by}"
+    )
+
+
 def read(maps: Path) -> Iterator[Result]:
     """Yield what the models of a MAPS said of data groups, by split, metric and group.
 
@@ -69,13 +92,13 @@ def read(maps: Path) -> Iterator[Result]:
     InvalidDataError
         A table is damaged.
     """
-    for split in names.split_numbers(maps):
+    for split in (*names.split_numbers(maps), None):
         for metric in names.selection_metrics(maps, split):
             for group in outcomes.judged_groups(maps, split, metric):
                 yield _result(maps, split, metric, group)
 
 
-def _result(maps: Path, split: int, metric: str, group: str) -> Result:
+def _result(maps: Path, split: int | None, metric: str, group: str) -> Result:
     verdict = outcomes.read_verdict(maps, split, metric, group)
     table = names.metrics(names.results(maps, split, metric, group), IMAGE)
     return Result(
@@ -86,6 +109,7 @@ def _result(maps: Path, split: int, metric: str, group: str) -> Result:
         metrics=tuple(_metrics(table)) if table.is_file() else (),
         findings=verdict.findings,
         accepted=verdict.accepted,
+        skipped=verdict.skipped,
     )
 
 

@@ -22,7 +22,7 @@ from clinicadl.report.covariates import USUAL
 from clinicadl.report.decisions import Decision, decided
 from clinicadl.report.flow import Balance, Flow, balance
 from clinicadl.report.flow import read as flow_of
-from clinicadl.report.results import Metric, Result, finite
+from clinicadl.report.results import Metric, Result, finite, model_name
 from clinicadl.report.results import read as results_of
 from clinicadl.tables import sessions
 from clinicadl.tables.sessions import Source
@@ -45,6 +45,11 @@ class Beside(NamedTuple):
     """Who a subgroup is beside; empty of models."""
     rows: tuple[Row, ...]
     """A metric each, by the bootstrap over participants."""
+
+    @property
+    def model(self) -> str:
+        """What the model is called."""
+        return model_name(self.split, self.chosen_by)
 
 
 class Compared(NamedTuple):
@@ -122,7 +127,7 @@ def read(maps: Path, covariates_tsv: Path | None = None) -> Story:
     record = folder.open_maps(maps).record
     seen = set(folder.read_seen(maps)[sessions.PARTICIPANT])
     found = contents(maps)
-    results = tuple(sorted(results_of(maps), key=lambda one: (one.is_own, one.group, one.split)))
+    results = tuple(sorted(results_of(maps), key=_place))
     tested = [one for one in results if not one.is_own and one.is_labelled]
     own = [one.table[sessions.PARTICIPANT] for one in found.groups if one.split is not None]
     flow = flow_of(record, {*pd.concat(own)} if own else set())
@@ -145,6 +150,10 @@ def read(maps: Path, covariates_tsv: Path | None = None) -> Story:
         settings=to_toml(record.config),
         environment=names.environment(maps).read_text(encoding="utf-8"),
     )
+
+
+def _place(one: Result) -> tuple[bool, str, bool, int]:
+    return one.is_own, one.group, one.split is None, one.split or 0
 
 
 def _with_more(one: Result, compared: Compared) -> Result:
@@ -190,8 +199,13 @@ def _compared(
         return every
     usual = [name for name in _usual(known, USUAL) if name not in task.labels]
     by = [name for name in _usual(known, (*USUAL, *_SCANNER)) if name not in task.labels]
-    for group, metric in dict.fromkeys((one.group, one.chosen_by) for one in tested):
-        splits = {one.split for one in tested if (one.group, one.chosen_by) == (group, metric)}
+    of_splits = [one for one in tested if one.split is not None]
+    for group, metric in dict.fromkeys((one.group, one.chosen_by) for one in of_splits):
+        splits = {
+            one.split
+            for one in tested
+            if (one.group, one.chosen_by) == (group, metric) and one.split is not None
+        }
         alone = CompareConfig(
             maps=(maps,), group=group, selection_metric=metric, split=tuple(sorted(splits))
         )

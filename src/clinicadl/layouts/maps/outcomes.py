@@ -51,6 +51,8 @@ class Guarded(NamedTuple):
     findings: tuple[str, ...]
     accepted: str | None
     """Why a refusal was overridden; None if none was."""
+    skipped: tuple[str, ...]
+    """What it could not look for, and why."""
 
 
 @contextmanager
@@ -154,7 +156,8 @@ def read_verdict(maps: Path, split: int | None, metric: str, name: str) -> Guard
     verdict = read_json(names.guard(names.results(maps, split, metric, name)), "verdict of guard")
     reason = verdict.get("accepted")
     findings = tuple(str(found["sentence"]) for found in verdict.get("findings", ()))
-    return Guarded(findings, None if reason is None else str(reason))
+    skipped = tuple(str(one) for one in verdict.get("skipped", ()))
+    return Guarded(findings, None if reason is None else str(reason), skipped)
 
 
 def judged_groups(maps: Path, split: int | None, metric: str) -> tuple[str, ...]:
