@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
 from clinicadl.config.task import Classification
@@ -307,6 +308,32 @@ def test_intervals_are_those_of_scikit_learn_over_the_same_resampled_participant
         np.testing.assert_allclose(table[name].tolist()[1:], expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("codes", "n_classes"), [(TWO, 2), ({"AD": 0, "CN": 1, "MCI": 2}, 3)])
+def test_shares_of_one_sample_each_have_the_exact_interval_of_scipy(codes, n_classes):
+    draws = np.random.default_rng(5)
+    true, predicted = draws.integers(n_classes, size=(2, 40))
+    table = task_of(codes).table(predictions_of(true, predicted), seed=0)
+    counted = {"accuracy": (true == predicted, np.full(40, True))}
+    for node in range(1 if n_classes == 2 else n_classes):
+        end = "" if n_classes == 2 else f"-{node}"
+        is_it, said_it = true == node, predicted == node
+        counted |= {
+            f"sensitivity{end}": (said_it, is_it), f"specificity{end}": (~said_it, ~is_it),
+            f"PPV{end}": (is_it, said_it), f"NPV{end}": (~is_it, ~said_it),
+        }  # fmt: skip
+    for name, (has, of) in counted.items():
+        exact = binomtest(int(has[of].sum()), int(of.sum())).proportion_ci(0.95, "exact")
+        np.testing.assert_allclose(table[name].tolist()[1:3], [exact.low, exact.high], rtol=1e-9)
+    # With a second session of one participant, samples are not independent any more.
+    again = predictions_of(true, predicted, participants=[f"sub-{max(n, 1)}" for n in range(40)])
+    assert task_of(codes).table(again, seed=0)["accuracy"][1] != table["accuracy"][1]
+
+
+def test_no_mistake_in_few_people_is_no_proof():
+    table = task_of(TWO).table(predictions_of([0, 1] * 6, [0, 1] * 6), seed=0)
+    assert table["accuracy"].tolist()[:3] == pytest.approx([1, 0.025 ** (1 / 12), 1])
+
+
 def _resampled(true, predicted, owners) -> dict[str, np.ndarray]:
     """Each metric of each resample, from repeated rows."""
     found = {name: [] for name in ("accuracy", "F1_score", "NPV")}
@@ -334,7 +361,9 @@ def test_with_one_participant_the_interval_does_not_apply():
 
 def test_a_perfect_set_has_an_interval_without_width():
     table = task_of(TWO).table(predictions_of([0, 1] * 20, [0, 1] * 20), seed=0)
-    assert table["accuracy"].tolist() == [1, 1, 1, 0]
+    assert table["BA"].tolist() == [1, 1, 1, 0]
+    # But for a share, of which it is known how often no mistake happens by chance.
+    assert table["accuracy"].tolist()[1] == pytest.approx(0.025 ** (1 / 40))
 
 
 def test_the_table_survives_a_file():

@@ -32,11 +32,9 @@ from clinicadl.tasks.base import (
 from clinicadl.tasks.judging import confusions
 from clinicadl.tasks.losses import CLASSIFICATION as LOSSES
 from clinicadl.tasks.losses import Loss
-from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means
+from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means, shares
 
 logger = logging.getLogger(__name__)
-
-"""Column of a metrics table that names the class that sensitivity and the like are about."""
 
 _WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
 
@@ -215,8 +213,10 @@ class ClassificationTask:
 
         Returns
         -------
-        As `metrics_table` says; with more than two classes one column a metric and class
-        (``BA-0``), with two a last column that names the positive class in the first row.
+        As `metrics_table` says; with one sample of each participant the intervals of shares of
+        samples (accuracy, sensitivity, ...) are exact. With more than two classes there is one
+        column a metric and class (``BA-0``), with two a last column that names the positive class
+        in the first row.
 
         Raises
         ------
@@ -225,7 +225,11 @@ class ClassificationTask:
         """
         losses = table.mean_losses(predictions, self.loss_names)
         statistics = partial(by_class, metrics=self.metrics)
-        found = table.metrics_table(self._counts(predictions), statistics, losses, seed=seed)
+        counts = self._counts(predictions)
+        # Samples are independent where no participant has two.
+        is_one_each = bool((counts.sum((1, 2)) == 1).all())
+        exact = shares(counts.sum(0), self.metrics) if is_one_each else None
+        found = table.metrics_table(counts, statistics, losses, seed=seed, shares=exact)
         if self.n_outputs > 2:
             return found
         positive = "/".join(self._names(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import fsum, inf
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ Moments = NDArray[np.float64]
 """What `moments` gave, summed over samples, shape (..., 5)."""
 Values = NDArray[np.float64]
 """One value a confusion, or a sum of moments, shape (...)."""
+Share = tuple[Any, Any]
+"""How many samples, and of how many, each shape (...)."""
 
 _ROUNDING = 1e-10
 """Share of a sum of squares below which a difference of two is rounding."""
@@ -33,6 +36,8 @@ class Metric(NamedTuple):
     high: float
     of_each_class: bool = True
     """With more classes: whether it is computed of each against the others, or of all at once."""
+    share: Callable[[NDArray[Any]], Share] | None = None
+    """How many samples of how many, where the metric is such a share."""
 
 
 class ImageMetric(NamedTuple):
@@ -45,29 +50,49 @@ class ImageMetric(NamedTuple):
     high: float
 
 
+def _right(confusion: Confusion) -> Share:
+    return np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1))
+
+
+def _positives_found(confusion: Confusion) -> Share:
+    return confusion[..., 0, 0], confusion[..., 0, :].sum(-1)
+
+
+def _negatives_found(confusion: Confusion) -> Share:
+    return confusion[..., 1, 1], confusion[..., 1, :].sum(-1)
+
+
+def _positives_right(confusion: Confusion) -> Share:
+    return confusion[..., 0, 0], confusion[..., :, 0].sum(-1)
+
+
+def _negatives_right(confusion: Confusion) -> Share:
+    return confusion[..., 1, 1], confusion[..., :, 1].sum(-1)
+
+
 def accuracy(confusion: Confusion) -> Values:
     """Return the share of right predictions, of any number of classes."""
-    return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1)))
+    return _ratio(*_right(confusion))
 
 
 def sensitivity(confusion: Confusion) -> Values:
     """Return the share of positives that are found."""
-    return _ratio(confusion[..., 0, 0], confusion[..., 0, :].sum(-1))
+    return _ratio(*_positives_found(confusion))
 
 
 def specificity(confusion: Confusion) -> Values:
     """Return the share of negatives that are found."""
-    return _ratio(confusion[..., 1, 1], confusion[..., 1, :].sum(-1))
+    return _ratio(*_negatives_found(confusion))
 
 
 def ppv(confusion: Confusion) -> Values:
     """Return the share of positive predictions that are right."""
-    return _ratio(confusion[..., 0, 0], confusion[..., :, 0].sum(-1))
+    return _ratio(*_positives_right(confusion))
 
 
 def npv(confusion: Confusion) -> Values:
     """Return the share of negative predictions that are right."""
-    return _ratio(confusion[..., 1, 1], confusion[..., :, 1].sum(-1))
+    return _ratio(*_negatives_right(confusion))
 
 
 def balanced_accuracy(confusion: Confusion) -> Values:
@@ -148,12 +173,12 @@ def rmse(sums: Moments) -> Values:
 
 CLASSIFICATION: dict[str, Metric] = {
     "BA": Metric(balanced_accuracy, True, 0, 1),
-    "accuracy": Metric(accuracy, True, 0, 1, of_each_class=False),
+    "accuracy": Metric(accuracy, True, 0, 1, of_each_class=False, share=_right),
     "F1_score": Metric(f1_score, True, 0, 1),
-    "sensitivity": Metric(sensitivity, True, 0, 1),
-    "specificity": Metric(specificity, True, 0, 1),
-    "PPV": Metric(ppv, True, 0, 1),
-    "NPV": Metric(npv, True, 0, 1),
+    "sensitivity": Metric(sensitivity, True, 0, 1, share=_positives_found),
+    "specificity": Metric(specificity, True, 0, 1, share=_negatives_found),
+    "PPV": Metric(ppv, True, 0, 1, share=_positives_right),
+    "NPV": Metric(npv, True, 0, 1, share=_negatives_right),
     "MCC": Metric(mcc, True, -1, 1),
     "MK": Metric(markedness, True, -1, 1),
     "LR_plus": Metric(lr_plus, True, 0, inf),
@@ -206,6 +231,36 @@ def by_class(
             for node in range(confusion.shape[-1]):
                 values[f"{name}-{node}"] = metric.function(one_versus_rest(confusion, node))
     return values
+
+
+def shares(
+    confusion: Confusion, metrics: Mapping[str, Metric] = CLASSIFICATION
+) -> dict[str, tuple[int, int]]:
+    """Return how many samples of how many each metric counts that is such a share.
+
+    Parameters
+    ----------
+    confusion
+        Shape (classes, classes).
+    metrics
+        Name -> row.
+
+    Examples
+    --------
+    >>> shares(np.array([[3, 1], [2, 4]]))["accuracy"], shares(np.eye(3))["PPV-2"]
+    ((7, 10), (1, 1))
+    """
+    parts = (
+        by_class(confusion, {name: one._replace(function=partial(_part, one.share, which))
+                             for name, one in metrics.items() if one.share is not None})
+        for which in (0, 1)
+    )  # fmt: skip
+    some, every = parts
+    return {name: (int(some[name]), int(every[name])) for name in some}
+
+
+def _part(share: Callable[[Confusion], Share], which: int, confusion: Confusion) -> Values:
+    return np.asarray(share(confusion)[which])
 
 
 def means(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts.ids import PARTICIPANT
-from clinicadl.statistics.intervals import Interval, Statistics, bootstrap
+from clinicadl.statistics.intervals import Interval, Statistics, bootstrap, proportion
 
 ROWS = ("Values", "Lower bound CI", "Upper bound CI", "SE")
 """Rows of a metrics table."""
@@ -25,6 +25,7 @@ def metrics_table(
     losses: Mapping[str, float],
     *,
     seed: int,
+    shares: Mapping[str, tuple[int, int]] | None = None,
 ) -> pd.DataFrame:
     """Return the metrics of a set, with 95 % intervals over participants, and its losses.
 
@@ -39,6 +40,8 @@ def metrics_table(
         Mean losses, which have no interval.
     seed
         Seed of the resamples.
+    shares
+        Metrics that count how many independent samples of how many: their intervals are exact.
 
     Returns
     -------
@@ -48,6 +51,10 @@ def metrics_table(
     values = statistics(total(per_participant))
     several = len(per_participant) > 1
     intervals = bootstrap(per_participant, statistics, seed=seed) if several else {}
+    for name, (n, of) in (shares or {}).items():
+        if name in intervals and of:
+            low, high = proportion(n, of)
+            intervals[name] = intervals[name]._replace(low=low, high=high)
     columns = {name: _cells(float(value), intervals.get(name)) for name, value in values.items()}
     columns |= {name: _cells(value, None) for name, value in losses.items()}
     return pd.DataFrame({"Metrics": ROWS, **columns})
