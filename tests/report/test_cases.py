@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from clinicadl import InterpretConfig, PredictConfig, ReportConfig, interpret, predict, write_report
+from clinicadl.layouts.maps import names
 from clinicadl.report import cases, story
 
 
@@ -87,6 +89,21 @@ def test_cases_and_maps_are_drawn(looked, tmp_path):
     told = story.read(maps)
     shown = cases.pictures(told, told.tested, 4)
     assert (len(shown.cases), len(shown.maps), shown.remarks) == (1, 1, ())
+
+
+def test_a_map_that_means_nothing_is_called_so_first(looked, tmp_path):
+    maps = tmp_path / "maps"
+    shutil.copytree(looked[0], maps)
+    home = names.interpretations(names.results(maps, 0, "loss", "test"))[0]
+    made = json.loads(names.method(home).read_text())
+    assert made["problems"] == []
+    names.method(home).write_text(json.dumps(made | {"problems": ["It <says> nothing"]}))
+    for form, expected in (("html", "It &lt;says&gt; nothing"), ("md", "It <says> nothing")):
+        config = ReportConfig(maps_directory=maps, output=tmp_path / form, format=form)
+        text = write_report(config).read_text()
+        assert f"Maps of gradients for AD, test, split 0, best by loss: {expected}" in text
+        after = "## Participants" if form == "md" else "<h2>Participants"
+        assert text.index(expected) < text.index(after)
 
 
 def test_images_that_are_gone_are_not_shown(looked, tmp_path):

@@ -559,6 +559,21 @@ def sanity(maps, name):
     return pd.read_csv(home(maps, name) / "sanity.tsv", sep="\t")
 
 
+def test_what_speaks_against_maps_is_kept_beside_them(trained, prepared_once, caplog):
+    """A network whose last layer is 0 looks at nothing: its maps are the same of every image."""
+    path = names.weights(trained, 0, "loss")
+    stored = weights.read(path)
+    state = {
+        key: value * 0 if key.startswith("fc.6") else value for key, value in stored.state.items()
+    }
+    weights.write(path, state, stored.facts)
+    interpret(asked(prepared_once, sanity=True), trained, "test", "none")
+    found = json.loads(names.method(home(trained, "none")).read_text())["problems"]
+    assert found[0] == "The maps are 0 everywhere: the output does not depend on the images"
+    assert "are the same everywhere: they say nothing" in found[1]
+    assert all(sentence in caplog.text for sentence in found)
+
+
 def test_sanity_is_the_mean_over_the_images_asked_for_whatever_the_batch(trained, prepared_once):
     interpret(asked(prepared_once, sanity=True, batch_size=3), trained, "test", "all")
     interpret(again(sanity=True, batch_size=1), trained, "test", "single")

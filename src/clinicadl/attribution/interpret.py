@@ -276,15 +276,14 @@ def _write(planned: InterpretPlan, model: Model, loader: Loader, target: Path) -
             if tested is not None:
                 tested(place, one, images, own.rows)
     gathered.write_mean(planned.affine)
+    problems = [] if tested is None else tested.problems()
+    said = [f"network {network}: {sentence}" for network, sentence in problems]
     if not any(mean.any() for mean in gathered.means()):
-        logger.warning(
-            "The maps of split %d by %s are 0 everywhere: the output does not depend on the images",
-            *model,
-        )
-    for network, sentence in [] if tested is None else tested.problems():
-        logger.warning("split %d by %s, network %d: %s", *model, network, sentence)
+        said.insert(0, "The maps are 0 everywhere: the output does not depend on the images")
+    for sentence in said:
+        logger.warning("split %d by %s, %s", *model, sentence)
     tables = judged.tables() | ({} if tested is None else {"sanity": tested.table()})
-    _write_facts(planned, target, tables)
+    _write_facts(planned, target, tables, said)
 
 
 def _judged(planned: InterpretPlan) -> Judged:
@@ -323,7 +322,12 @@ def _tested(planned: InterpretPlan, model: Model, method: Method, n_networks: in
     return Tested(method, others, chosen, n_parts=len(planned.stored.parts), seed=seed)
 
 
-def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+def _write_facts(
+    planned: InterpretPlan,
+    target: Path,
+    tables: Mapping[str, pd.DataFrame],
+    problems: Sequence[str],
+) -> None:
     look, config = planned.look, planned.config
     made: dict[str, Any] = {
         "method": config.method.model_dump(mode="json"),
@@ -331,6 +335,7 @@ def _write_facts(planned: InterpretPlan, target: Path, tables: Mapping[str, pd.D
         "seed": look.maps.record.config.reproducibility.seed,
         "n_images": len(look.group.table),
         "computed_on": look.device.to_record(),
+        "problems": [*problems],
     }
     if config.shuffled_maps is not None:
         made["shuffled_maps"] = str(config.shuffled_maps)

@@ -59,6 +59,8 @@ class Map(NamedTuple):
     """None where no image can be read, or the parts have no place in it."""
     tables: tuple[tuple[str, pd.DataFrame], ...]
     """What the map was judged by."""
+    problems: tuple[str, ...]
+    """Why it may mean nothing."""
 
 
 class Pair(NamedTuple):
@@ -273,9 +275,10 @@ def _map(told: Story, one: Result, path: Path) -> Map:
         (table.stem, tsv.read(table, "table of an interpretation").head(_MOST_ROWS))
         for table in sorted(path.glob("*.tsv"))
     )
+    problems = tuple(str(one) for one in made.get("problems", ()))
     mean = next((found for found in _mean_maps(path) if found.is_file()), None)
     if mean is None:
-        return Map(title, None, tables)
+        return Map(title, None, tables, problems)
     keys = sessions.sessions_of(one.predictions)[:_MOST_IN_MEAN]
     volumes = [*_volumes(told, one, keys).values()]
     whole = np.mean([one.voxels for one in volumes], axis=0)
@@ -288,7 +291,7 @@ def _map(told: Story, one: Result, path: Path) -> Map:
         "strongest place: red above 0, blue below; the right is on the left."
     )
     name = f"map-{one.group}-{one.split}-{one.chosen_by}-{path.name}"
-    return Map(title, _overlay(name, caption, below, values, affine), tables)
+    return Map(title, _overlay(name, caption, below, values, affine), tables, problems)
 
 
 def _mean_maps(path: Path) -> Iterator[Path]:

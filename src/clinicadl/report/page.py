@@ -94,7 +94,7 @@ def _page(told: Story, drawn: list[Drawn], seen: Pictures, config: ReportConfig)
         figures=config.figures,
         classes=classes(told.record),
         checklist=[*checklist(told)],
-        warnings=[*warnings(told)],
+        warnings=[*warnings(told), *_of_maps(seen)],
         skipped=skipped(told),
         command=f"clinicadl train from-maps {told.maps} NEW_MAPS",
     )
@@ -163,6 +163,11 @@ def warnings(told: Story) -> Iterator[str]:
                 f"{group} was looked at {n} times: each further look at a test group with another "
                 "model or setting makes its best result too good."
             )
+
+
+def _of_maps(seen: Pictures) -> Iterator[str]:
+    for one in seen.maps:
+        yield from (f"Maps of {one.title}: {problem}" for problem in one.problems)
 
 
 def skipped(told: Story) -> list[str]:
