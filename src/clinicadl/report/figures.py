@@ -179,7 +179,7 @@ def regression(
     columns
         Its truth and its prediction in the tables.
     """
-    figure, rows = axes_of(2 * len(results), width=2.9, height=2.7)
+    figure, rows = axes_of(2 * len(results), width=2.4, height=2.4, in_a_row=4)
     for number, one in enumerate(results):
         true, said = (one.predictions[name].to_numpy() for name in columns)
         scatter, residuals = rows[2 * number : 2 * number + 2]
@@ -252,11 +252,11 @@ def _subgroups(group: str, apart: Sequence[Beside]) -> Drawn:
     )  # fmt: skip
 
 
-def axes_of(n: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with n axes, three in a row; width and height of each in inches."""
+def axes_of(n: int, *, width: float, height: float, in_a_row: int = 3) -> tuple[Figure, list[Axes]]:
+    """Return a figure with n axes; width and height of each in inches."""
     from matplotlib.figure import Figure
 
-    columns = min(n, 3)
+    columns = min(n, in_a_row)
     n_rows = -(-n // columns)
     figure = Figure(figsize=(width * columns, height * n_rows), layout="constrained")
     every = [axes for row in figure.subplots(n_rows, columns, squeeze=False) for axes in row]
