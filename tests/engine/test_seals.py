@@ -51,7 +51,8 @@ def test_to_seal_defines_the_group_and_looks_at_nobody(trained, prepared_once):
     before = files(trained)
     predict(new_group(prepared_once, seal=True), trained, "test")
     new = {name for name, content in files(trained).items() if before.get(name) != content}
-    group = {f"groups/test/{name}" for name in ("data.tsv", "maps.json", "sha256.json")}
+    made = ("data.tsv", "maps.json", "sha256.json", "signatures.npz")
+    group = {f"groups/test/{name}" for name in made}
     assert new == {"ledger.tsv", *group}
     (line,) = ledger.read(trained).itertuples()
     assert (line.event, line.group, line.models, line.n_participants) == ("seal", "test", "", "6")

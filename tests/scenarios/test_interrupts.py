@@ -86,7 +86,7 @@ def test_an_interrupted_evaluation_leaves_whole_results_or_none(
     prepared_once, trained, monkeypatch, invoke
 ):
     """Ctrl-C falls between the first model and the second."""
-    from clinicadl.layouts.maps import folder, outcomes
+    from clinicadl.layouts.maps import outcomes
 
     write = outcomes.write_results
 
@@ -95,7 +95,7 @@ def test_an_interrupted_evaluation_leaves_whole_results_or_none(
             raise KeyboardInterrupt
         write(*arguments)
 
-    monkeypatch.setattr(folder, "write_results", once)
+    monkeypatch.setattr(outcomes, "write_results", once)
     table = prepared_once / "split/test_baseline.tsv"
     command = ["predict", trained, "test", "--caps_directory", prepared_once, "--participants_tsv",
                table, "-np", 0, "--no-gpu"]  # fmt: skip
