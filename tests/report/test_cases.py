@@ -91,6 +91,22 @@ def test_cases_and_maps_are_drawn(looked, tmp_path):
     assert (len(shown.cases), len(shown.maps), shown.remarks) == (1, 1, ())
 
 
+def test_the_map_of_a_single_image_lies_on_it(looked, tmp_path):
+    maps, caps = tmp_path / "maps", looked[1]
+    shutil.copytree(looked[0], maps)
+    scan = next((caps / "subjects").glob("*/*/custom/*.nii.gz"))
+    moved = shutil.copyfile(scan, tmp_path / "scan.nii.gz")
+    asked = {"image": (moved,), "gpu": False, "n_proc": 0, "accept_leakage": "to draw it"}
+    interpret(InterpretConfig(method="gradients", **asked), maps, "alone", "mine")
+    predict(
+        PredictConfig(gpu=False, n_proc=0, use_labels=False, accept_leakage="too"), maps, "alone"
+    )
+    told = story.read(maps)
+    shown = cases.pictures(told, [one for one in told.tested if one.group == "alone"], 4)
+    assert shown.remarks == ()
+    assert {one.figure is not None for one in shown.maps} == {True}
+
+
 def test_a_map_that_means_nothing_is_called_so_first(looked, tmp_path):
     maps = tmp_path / "maps"
     shutil.copytree(looked[0], maps)

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from clinicadl.config.task import Classification, Regression
 from clinicadl.data import tensors
 from clinicadl.data.parts import Affine, Voxel
+from clinicadl.engine import one_image
 from clinicadl.engine.groups import stored_of
 from clinicadl.engine.stored import Stored
 from clinicadl.errors import ClinicaDLError, InvalidDataError
@@ -210,10 +211,11 @@ def _volumes(told: Story, one: Result, keys: Sequence[Session]) -> dict[Session,
     group = folder.read_group(told.maps, one.group, split)
     own = [key in {*keys} for key in sessions.sessions_of(group.table)]
     table = group.table[own].reset_index(drop=True)
-    stored = stored_of(folder.open_maps(told.maps), Group(table, group.origin))
-    homes = folder.caps_of(group)
+    maps, shown = folder.open_maps(told.maps), Group(table, group.origin)
+    stored, homes = stored_of(maps, shown), folder.caps_of(group)
     cohorts = dict(zip(sessions.sessions_of(table), table[COHORT], strict=True))
-    return {key: _volume(stored, key, homes[cohorts[key]]) for key in keys}
+    with one_image.at_hand(maps, shown, stored):
+        return {key: _volume(stored, key, homes.get(cohorts[key], Path())) for key in keys}
 
 
 def _volume(stored: Stored, key: Session, home: Path) -> Volume:

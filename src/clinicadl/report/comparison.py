@@ -18,6 +18,7 @@ from clinicadl.layouts import tsv
 from clinicadl.layouts.ids import PARTICIPANT
 from clinicadl.layouts.maps import names
 from clinicadl.report.baselines import baselines
+from clinicadl.report.columns import aligned
 from clinicadl.report.judged import Planned, Said, ready
 from clinicadl.report.subgroups import subgroups, too_small, unknown
 from clinicadl.statistics import calibration
@@ -29,6 +30,7 @@ from clinicadl.statistics.intervals import (
     interval,
     jackknife,
     of_sums,
+    proportion,
     resampled,
 )
 from clinicadl.statistics.paired import differences, holm, mcnemar
@@ -40,6 +42,7 @@ SUBGROUP = "bootstrap of subgroups"
 BOOTSTRAP, MCNEMAR, MID_P = "paired bootstrap", "McNemar, exact", "McNemar, mid-p"
 DELONG, CLUSTERED, T_TEST = "DeLong", "DeLong, clustered", "corrected t-test"
 AUC = "AUC"
+_HEAD = ("", "first", "second", "difference", "p", "p (Holm)", "test")
 
 
 class Row(NamedTuple):
@@ -79,8 +82,7 @@ class Comparison(NamedTuple):
             rows, key=lambda row: (row.split, row.first, row.second)
         ):
             yield f"{first} less {second}, {f'split {split}' if split.isdigit() else split}"
-            yield _line("", "first", "second", "difference", "p", "p (Holm)", "test")
-            yield from (_shown(row) for row in some)
+            yield from aligned([_HEAD, *(_shown(row) for row in some)])
             yield ""
         yield from (f"note: {remark}" for remark in self.remarks)
 
@@ -258,7 +260,7 @@ def _resampled_rows(planned: Planned, said: Said, rows: NDArray[np.bool_]) -> Re
             found = values(times[:, members])
         return {name: np.where(nobody, np.nan, value) for name, value in found.items()}
 
-    return _with_jackknife(planned, of_members, len(people))
+    return _with_shares(planned, _with_jackknife(planned, of_members, len(people)), chosen)
 
 
 def _resampled(planned: Planned, said: Sequence[Said]) -> Resampled:
@@ -269,7 +271,15 @@ def _resampled(planned: Planned, said: Sequence[Said]) -> Resampled:
         each = [function(times) for function in functions]
         return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
 
-    return _with_jackknife(planned, mean, said[0].table[PARTICIPANT].nunique())
+    found = _with_jackknife(planned, mean, said[0].table[PARTICIPANT].nunique())
+    return _with_shares(planned, found, said[0].table) if len(said) == 1 else found
+
+
+def _with_shares(planned: Planned, found: Resampled, table: pd.DataFrame) -> Resampled:
+    """Return the metrics, and which of them have exact intervals, as in the metrics tables."""
+    if planned.config.interval == "percentile":
+        return found
+    return found._replace(shares=planned.judge.shares(planned.judge.sums(table)))
 
 
 def _with_jackknife(planned: Planned, values: OfDraws, n_participants: int) -> Resampled:
@@ -316,6 +326,9 @@ def _nodes(planned: Planned) -> dict[str, int]:
 
 def _with_interval(found: Resampled, metric: str) -> tuple[float, float, float]:
     value, left_out = found.values[metric], found.of_jackknife
+    some, every = (found.shares or {}).get(metric, (0, 0))
+    if every:
+        return value, *proportion(some, every)
     of_metric = None if left_out is None else left_out[metric]
     return value, *interval(value, found.of_resamples[metric], of_metric)[:2]
 
@@ -345,8 +358,8 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     return [row._replace(p_holm=p) for row, p in zip(rows, p_values, strict=True)]
 
 
-def _shown(row: Row) -> str:
-    return _line(
+def _shown(row: Row) -> tuple[str, ...]:
+    return (
         row.metric,
         _interval(row.first_value, row.first_low, row.first_high),
         _interval(row.second_value, row.second_low, row.second_high),
@@ -355,12 +368,6 @@ def _shown(row: Row) -> str:
         _number(row.p_holm, 4),
         row.test,
     )
-
-
-def _line(*cells: str) -> str:
-    widths = (13, 23, 23, 25, 8, 9, 0)
-    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return f"  {' '.join(padded)}".rstrip()
 
 
 def _interval(value: float, low: float, high: float) -> str:

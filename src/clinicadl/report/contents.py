@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from clinicadl.layouts import tsv
 from clinicadl.layouts.maps import folder, ledger, names, outcomes, published, seals
 from clinicadl.layouts.maps.record import Record
 from clinicadl.networks import weights
+from clinicadl.report.columns import Row, aligned
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, LOSS
 
@@ -26,8 +26,6 @@ NOT_TRAINED = "not trained"
 _ALWAYS = (("task", "name"), ("network", "name"))
 _MOST_METRICS = 4
 """Metrics of a table that are shown, beside the selection metric and the loss."""
-
-Row = Sequence[str]
 
 
 class Model(NamedTuple):
@@ -287,18 +285,18 @@ def _page(maps: Path, found: Contents) -> Iterator[str]:
     yield f"MAPS {maps}"
     yield from (f"  {line}" for line in found.origin)
     yield from ("", "Experiment (settings that are not named here are at their defaults)")
-    yield from _aligned(found.experiment)
+    yield from aligned(found.experiment)
     if found.findings:
         yield from ("", "Findings of the leakage guard before training")
         yield from (f"  {sentence}" for sentence in found.findings)
     yield from ("", "Splits and their best models (metrics of validation, with 95 % intervals)")
-    yield from _aligned(_split_rows(found.splits))
+    yield from aligned(_split_rows(found.splits))
     yield from ("", "Data groups")
-    yield from _aligned(_group_rows(found))
+    yield from aligned(_group_rows(found))
     yield from ("", "Looks at data groups")
     columns = [name for name in found.looks.columns if name != "table_sha256"]
     rows = found.looks[columns].astype(str).to_numpy().tolist()
-    yield from _aligned([columns, *rows] if rows else [["nobody looked yet"]])
+    yield from aligned([columns, *rows] if rows else [["nobody looked yet"]])
 
 
 def _split_rows(splits: Iterable[Split]) -> Iterator[Row]:
@@ -330,11 +328,3 @@ def _group_rows(found: Contents) -> Iterator[Row]:
             f"predicted: {', '.join(judges)}" if judges else "not predicted",
             found.seals.get(name, ""),
         )
-
-
-def _aligned(rows: Iterable[Row]) -> Iterator[str]:
-    lines = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=False))
-        yield f"  {'  '.join(cells)}".rstrip()

@@ -15,10 +15,11 @@ from clinicadl.layouts.maps import names, outcomes
 from clinicadl.layouts.maps.record import Record
 from clinicadl.report.results import Metric, Result, classes, finite, model_name, positive_node
 from clinicadl.statistics import calibration, decisions
-from clinicadl.statistics.intervals import bootstrap, proportion
+from clinicadl.statistics.intervals import proportion
 from clinicadl.tables import sessions
 from clinicadl.tasks.base import IMAGE, PREDICTED_LABEL, TRUE_LABEL
 from clinicadl.tasks.judging import judge
+from clinicadl.tasks.metrics_table import limits
 
 LEVEL = 0.9
 """How often a set of classes is to hold the truth."""
@@ -122,14 +123,11 @@ def _decision(
 
 
 def _metrics(record: Record, said: pd.DataFrame, n_classes: int, about: str) -> Iterator[Metric]:
-    sums, statistics = judge(record.config.task, n_classes)
-    counts = sums(said)
-    limits = (
-        bootstrap(counts, statistics, seed=record.config.reproducibility.seed)
-        if len(counts) > 1 else {}
-    )  # fmt: skip
+    sums, statistics, shares = judge(record.config.task, n_classes)
+    counts, seed = sums(said), record.config.reproducibility.seed
+    intervals = limits(counts, statistics, seed=seed, shares=shares(counts))
     for name, value in statistics(counts.sum(0)).items():
-        found = limits.get(name)
+        found = intervals.get(name)
         low, high = (None, None) if found is None else (finite(found.low), finite(found.high))
         yield Metric(name, finite(float(value)), low, high, about)
 

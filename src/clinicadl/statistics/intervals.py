@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ Values = dict[str, NDArray[np.float64]]
 """Name of a metric -> its values."""
 Statistics = Callable[[NDArray[Any]], Values]
 """Sums over participants, shape (resamples, ...) -> values of each metric, shape (resamples,)."""
+Shares = Mapping[str, tuple[int, int]]
+"""Name of a metric -> how many of how many independent samples it counts."""
 OfDraws = Callable[[NDArray[np.float64]], Values]
 """How often each participant is drawn, shape (resamples, participants) -> the same values."""
 
@@ -42,6 +44,8 @@ class Resampled(NamedTuple):
     """Of each metric shape (resamples,)."""
     of_jackknife: Values | None = None
     """Of each metric shape (participants,); where the intervals are to be `bca`."""
+    shares: Shares | None = None
+    """Metrics whose intervals are to be exact."""
 
 
 def resamples(seed: int, n_participants: int, n_resamples: int) -> Iterator[NDArray[np.float64]]:

@@ -29,10 +29,10 @@ from clinicadl.tasks.base import (
     TRUE_LABEL,
     Target,
 )
-from clinicadl.tasks.judging import confusions
+from clinicadl.tasks.judging import confusions, independent_shares
 from clinicadl.tasks.losses import CLASSIFICATION as LOSSES
 from clinicadl.tasks.losses import Loss
-from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means, shares
+from clinicadl.tasks.metrics import CLASSIFICATION, Metric, by_class, means
 
 logger = logging.getLogger(__name__)
 
@@ -226,9 +226,7 @@ class ClassificationTask:
         losses = table.mean_losses(predictions, self.loss_names)
         statistics = partial(by_class, metrics=self.metrics)
         counts = self._counts(predictions)
-        # Samples are independent where no participant has two.
-        is_one_each = bool((counts.sum((1, 2)) == 1).all())
-        exact = shares(counts.sum(0), self.metrics) if is_one_each else None
+        exact = independent_shares(counts, self.metrics)
         found = table.metrics_table(counts, statistics, losses, seed=seed, shares=exact)
         if self.n_outputs > 2:
             return found

@@ -13,17 +13,24 @@ from numpy.typing import NDArray
 from clinicadl.config.task import Classification, Reconstruction, Regression, TaskSettings
 from clinicadl.errors import UsageError
 from clinicadl.layouts.ids import PARTICIPANT
-from clinicadl.statistics.intervals import Statistics
+from clinicadl.statistics.intervals import Shares, Statistics
 from clinicadl.tasks import metrics_table as table
 from clinicadl.tasks.base import NO_LABEL, PREDICTED_LABEL, TRUE_LABEL
 from clinicadl.tasks.metrics import (
     CLASSIFICATION,
     RECONSTRUCTION,
     REGRESSION,
+    Metric,
     by_class,
     by_label,
     moments,
+    shares,
 )
+
+
+def no_shares(_: NDArray[Any]) -> Shares:
+    """Return nothing: of this task no metric counts samples."""
+    return {}
 
 
 class Judge(NamedTuple):
@@ -33,6 +40,8 @@ class Judge(NamedTuple):
     """Predictions -> what each participant adds, in the order of their identifiers."""
     statistics: Statistics
     """Sums -> each metric, under the names of the metrics tables."""
+    shares: Callable[[NDArray[Any]], Shares] = no_shares
+    """What each participant adds -> how many of how many independent samples a metric counts."""
 
 
 def judge(settings: TaskSettings, n_classes: int) -> Judge:
@@ -52,7 +61,11 @@ def judge(settings: TaskSettings, n_classes: int) -> Judge:
     """
     if isinstance(settings, Classification):
         metrics = _with_added(CLASSIFICATION, settings)
-        return Judge(partial(confusions, n_classes=n_classes), partial(by_class, metrics=metrics))
+        return Judge(
+            partial(confusions, n_classes=n_classes),
+            partial(by_class, metrics=metrics),
+            partial(independent_shares, metrics=metrics),
+        )
     if isinstance(settings, Regression):
         columns, metrics = columns_of(settings.labels), _with_added(REGRESSION, settings)
         statistics = partial(by_label, labels=settings.labels, metrics=metrics)
@@ -100,6 +113,21 @@ def confusions(predictions: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
     shape = (len(participants), n_classes, n_classes)
     cells = np.ravel_multi_index((owner, true, predicted), shape)
     return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+
+
+def independent_shares(counts: NDArray[np.int64], metrics: Mapping[str, Metric]) -> Shares:
+    """Return the metrics that count samples; none where a participant has several of these.
+
+    Parameters
+    ----------
+    counts
+        Confusion of each participant, shape (participants, classes, classes).
+    metrics
+        Name -> row.
+    """
+    if (counts.sum((1, 2)) != 1).any():
+        return {}
+    return shares(counts.sum(0), metrics)
 
 
 def columns_of(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:

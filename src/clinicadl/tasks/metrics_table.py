@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError, listed
 from clinicadl.layouts.ids import PARTICIPANT
-from clinicadl.statistics.intervals import Interval, Statistics, bootstrap, proportion
+from clinicadl.statistics.intervals import Interval, Shares, Statistics, bootstrap, proportion
 
 ROWS = ("Values", "Lower bound CI", "Upper bound CI", "SE")
 """Rows of a metrics table."""
@@ -25,7 +25,7 @@ def metrics_table(
     losses: Mapping[str, float],
     *,
     seed: int,
-    shares: Mapping[str, tuple[int, int]] | None = None,
+    shares: Shares | None = None,
 ) -> pd.DataFrame:
     """Return the metrics of a set, with 95 % intervals over participants, and its losses.
 
@@ -49,15 +49,28 @@ def metrics_table(
     meaning hold `NOT_APPLICABLE`: the intervals of losses, and all of a single participant.
     """
     values = statistics(total(per_participant))
-    several = len(per_participant) > 1
-    intervals = bootstrap(per_participant, statistics, seed=seed) if several else {}
-    for name, (n, of) in (shares or {}).items():
-        if name in intervals and of:
-            low, high = proportion(n, of)
-            intervals[name] = intervals[name]._replace(low=low, high=high)
+    intervals = limits(per_participant, statistics, seed=seed, shares=shares)
     columns = {name: _cells(float(value), intervals.get(name)) for name, value in values.items()}
     columns |= {name: _cells(value, None) for name, value in losses.items()}
     return pd.DataFrame({"Metrics": ROWS, **columns})
+
+
+def limits(
+    per_participant: NDArray[Any],
+    statistics: Statistics,
+    *,
+    seed: int,
+    shares: Shares | None = None,
+) -> dict[str, Interval]:
+    """Return the interval of each metric, as `metrics_table` has it; none of one participant."""
+    if len(per_participant) < 2:
+        return {}
+    found = bootstrap(per_participant, statistics, seed=seed)
+    for name, (n, of) in (shares or {}).items():
+        if of:
+            low, high = proportion(n, of)
+            found[name] = found[name]._replace(low=low, high=high)
+    return found
 
 
 def by_participant(predictions: pd.DataFrame, addends: NDArray[np.float64]) -> NDArray[np.float64]:
