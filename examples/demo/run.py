@@ -81,8 +81,10 @@ def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
         ["clinicadl", "interpret", image.maps(folder), GROUP, "atrophy", "gradients",
          "--split", TRAINED[0], "--mask", caps / make_caps.mask_path(make_caps.TRUTH),
          "--sanity", "--sanity_images", "8", "--save_nifti"],
+        ["clinicadl", "report", image.maps(folder)],
         ["python", scripts / "picture.py", caps, image.maps(folder), folder / "demo.png"],
-        *(step for other in others for step in _steps(other, folder)),
+        *(step for other in others
+          for step in (*_steps(other, folder), ["clinicadl", "report", other.maps(folder)])),
     ]  # fmt: skip
     return [[str(word) for word in command] for command in commands]
 
@@ -100,7 +102,6 @@ def _steps(experiment: Experiment, folder: Path) -> list[list[object]]:
          "--selection_metrics", *SELECTION, "--seed", "0"],
         ["clinicadl", "predict", maps, GROUP, "--caps_directory", caps,
          "--participants_tsv", caps / "split" / f"{GROUP}_baseline.tsv"],
-        ["clinicadl", "report", maps],
     ]  # fmt: skip
 
 

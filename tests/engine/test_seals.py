@@ -152,7 +152,7 @@ def test_nobody_evaluates_an_opened_group_again_under_another_name(opened, prepa
 
 def test_what_was_evaluated_may_be_interpreted(opened):
     interpret(InterpretConfig(**QUICK), opened, "test", "why")
-    assert events(opened) == ["seal", "unseal", "look", "look"]
+    assert events(opened) == ["seal", "unseal", "look", "interpretation"]
 
 
 def test_an_evaluation_that_failed_was_the_evaluation(sealed):

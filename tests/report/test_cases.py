@@ -86,6 +86,9 @@ def test_cases_and_maps_are_drawn(looked, tmp_path):
     text = page.read_text()
     assert "surest of the right ones" in text
     assert "Mean map of gradients" in text
+    # To see where a network looked gives no number to choose one by.
+    assert "was looked at" not in text
+    assert "<td>interpretation</td><td>test</td>" in text
     told = story.read(maps)
     shown = cases.pictures(told, told.tested, 4)
     assert (len(shown.cases), len(shown.maps), shown.remarks) == (1, 1, ())

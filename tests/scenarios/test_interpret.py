@@ -323,6 +323,7 @@ def test_results_and_interpretations_leave_each_other_alone(trained, prepared_on
     assert not [said for said in foreign if "interpret" in said]
     ledger = pd.read_csv(trained / "ledger.tsv", sep="\t")
     assert ledger["group"].tolist() == ["test"] * 3
+    assert ledger["event"].tolist() == ["interpretation", "look", "interpretation"]
     predict(PredictConfig(**group_of(prepared_once, overwrite=True)), trained, "test")
     assert not home(trained, "first").exists()
 

@@ -21,7 +21,7 @@ from clinicadl.guard.facts import Defined, Purpose, Seen
 from clinicadl.layouts import caps, files
 from clinicadl.layouts.maps import folder, ledger, names, seals, signatures
 from clinicadl.layouts.maps.folder import Group, Maps
-from clinicadl.layouts.maps.ledger import Entry
+from clinicadl.layouts.maps.ledger import Entry, Event
 from clinicadl.layouts.maps.signatures import SeenSignatures
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
@@ -244,8 +244,8 @@ def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = 
     )
     if look.purpose == "unseal":
         ledger.append(path, entry._replace(models="", event=ledger.UNSEAL, reason=reason))
-    event = ledger.SEAL if look.purpose == "seal" else ledger.LOOK
-    ledger.append(path, entry._replace(event=event))
+    events: dict[Purpose, Event] = {"seal": ledger.SEAL, "interpret": ledger.INTERPRETATION}
+    ledger.append(path, entry._replace(event=events.get(look.purpose, ledger.LOOK)))
 
 
 def _draw(look: Look, stored: Stored, verdict: Verdict) -> None:

@@ -14,6 +14,10 @@ from clinicadl.layouts.maps import names
 SEAL: Literal["seal"] = "seal"
 UNSEAL: Literal["unseal"] = "unseal"
 LOOK: Literal["look"] = "look"
+INTERPRETATION: Literal["interpretation"] = "interpretation"
+"""A look that gives no number of how good a model is."""
+
+Event = Literal["seal", "unseal", "look", "interpretation"]
 
 
 class Entry(NamedTuple):
@@ -27,7 +31,7 @@ class Entry(NamedTuple):
     table_sha256: str
     accepted_leakage: str | None = None
     """Why a refusal of the guard was overridden."""
-    event: Literal["seal", "unseal", "look"] = LOOK
+    event: Event = LOOK
     reason: str | None = None
     """Why a group was unsealed."""
 

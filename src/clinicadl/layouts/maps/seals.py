@@ -47,7 +47,7 @@ def states(maps: Path) -> list[State]:
                 group.table,
                 bool(group.origin.get(_SEALED)),
                 str(unsealed.iloc[-1]) if len(unsealed) else "",
-                int((own["event"] == ledger.LOOK).sum()),
+                int(own["event"].isin([ledger.LOOK, ledger.INTERPRETATION]).sum()),
             )
         )
     return found
