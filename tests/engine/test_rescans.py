@@ -97,6 +97,16 @@ def test_a_renamed_noisy_copy_is_a_warning_that_names_it_and_a_picture(trained, 
     assert finding["participants"] == ["sub-X9"]
 
 
+def test_a_single_image_is_compared_too(trained, seen_twice, tmp_path, caplog):
+    caps, who, _ = seen_twice
+    (scan,) = (caps / "subjects/sub-X9").rglob("custom/*.nii.gz")
+    moved = shutil.copyfile(scan, tmp_path / "scan.nii.gz")
+    predict(PredictConfig(image=(moved,), use_labels=False, n_proc=0), trained, "single")
+    assert f"(sub-unknown | ses-unknown) = ({who[0]} | {who[1]}) at 0." in caplog.text
+    pixels = matplotlib.image.imread(names.group_pairs(names.group(trained, "single")))
+    assert pixels[25:, : pixels.shape[1] // 2, 0].std() > 0.1
+
+
 def test_the_models_need_not_have_their_training_images_at_hand(
     trained, seen_twice, prepared_once, caplog, monkeypatch
 ):

@@ -184,6 +184,8 @@ def images_of(look: Look) -> Stored:
     """
     stored = stored_of(look.maps, look.group)
     _refuse_other_images(look.group, stored, look.name)
+    if stored.signatures:
+        return stored
     return replace(stored, signatures=rescans.signatures_of(stored))
 
 
@@ -253,11 +255,12 @@ def _draw(look: Look, stored: Stored, verdict: Verdict) -> None:
     if not any(finding.pairs for finding in verdict.findings):
         return
     seen = {key: one for some in seen_by(look.maps.path) for key, one in some.signatures.items()}
-    rescans.draw(
-        verdict.findings,
-        names.group_pairs(names.group(look.maps.path, look.name)),
-        [rescans.images_of(stored), rescans.seen_images(look.maps), rescans.shown_by(seen)],
-    )
+    with one_image.at_hand(look.maps, look.group, stored):
+        rescans.draw(
+            verdict.findings,
+            names.group_pairs(names.group(look.maps.path, look.name)),
+            [rescans.images_of(stored), rescans.seen_images(look.maps), rescans.shown_by(seen)],
+        )
 
 
 def _old_group(config: GroupConfig, maps: Maps, name: str, purpose: Purpose) -> Group:

@@ -20,13 +20,14 @@ from clinicadl.data.origin import Origin
 from clinicadl.engine import stored
 from clinicadl.engine.stored import Channel, Stored
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
-from clinicadl.layouts import caps, files, grids, ids, images, masks
+from clinicadl.layouts import caps, files, grids, ids, images, masks, signatures
 from clinicadl.layouts.caps import Extraction, Session
 from clinicadl.layouts.images import Image
 from clinicadl.layouts.maps import folder, names
 from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.record import ImageGrid
 from clinicadl.layouts.masks import Mask
+from clinicadl.layouts.signatures import Signature
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, SINGLE
 from clinicadl.tasks.base import IMAGE
@@ -116,6 +117,7 @@ def stored_of(maps: Maps, group: Group) -> Stored:
     (key,) = sessions.sessions_of(group.table)
     scratch = Path(gettempdir()) / f"clinicadl-{uuid4().hex}"
     channels = []
+    shown: dict[Session, Signature] = {}
     for number, (path, extraction) in enumerate(
         zip(folder.images_of(group), extractions, strict=True)
     ):
@@ -128,10 +130,22 @@ def stored_of(maps: Maps, group: Group) -> Stored:
         origin = Origin(
             str(path), image.sha256, now.st_size, now.st_mtime_ns, shape=shape, affine=affine
         )
+        if number == 0 and _is_registered(maps, extraction):
+            shown[key] = signatures.of(image.voxels, image.affine)
         tensor = scratch / f"channel-{number}.pt"
         channels.append(Channel({key: (tensor,)}, {key: origin}, are_cut=False))
     stored.refuse_apart(channels, extractions)
-    return Stored(tuple(channels), parts.of(mode, shape, regions), extractions[0].mode)
+    return Stored(tuple(channels), parts.of(mode, shape, regions), extractions[0].mode, shown)
+
+
+def _is_registered(maps: Maps, extraction: Extraction) -> bool:
+    """Return whether images on the grid of training lie in one space, so that they are comparable.
+
+    Raw ones are on one grid too, once they are resampled, but each head lies as it lay.
+    """
+    grid = maps.record.image_grid
+    is_raw = grids.of(extraction.preprocessing) is not None
+    return grid is not None and grid.affine is not None and not is_raw
 
 
 @contextmanager
