@@ -59,7 +59,8 @@ class AuditedMaps:
             f"MAPS: {self.path}{release}: {counted(self.splits, 'split')}, "
             f"{counted(self.groups, 'data group')}"
         )
-        for name, looks in self.looks.groupby("group", sort=True):
+        evaluations = self.looks[self.looks["event"] == ledger.LOOK]
+        for name, looks in evaluations.groupby("group", sort=True):
             line += f"; {counted(len(looks), 'look')} at {name}, the last on {looks['date'].max()}"
         return line
 

@@ -135,13 +135,17 @@ def warnings(told: Story) -> Iterator[str]:
         yield SHUFFLED
     for finding in told.record.guard:
         yield f"Before training: {finding['sentence']}"
-    for one in told.results:
-        where = f"{one.model}, on {one.group}"
-        if one.accepted is not None:
-            yield f"The guard was overridden ({where}), for this reason: {one.accepted}"
-        # On train and validation it says what everybody expects.
-        for sentence in () if one.is_own else one.findings:
-            yield f"{where}: {sentence}"
+    # The models of all splits look at one group: what is true of the group is said once.
+    accepted = dict.fromkeys((one.group, one.accepted) for one in told.results)
+    for group, reason in accepted:
+        if reason is not None:
+            yield f"The guard was overridden for {group}, for this reason: {reason}"
+    # On train and validation it says what everybody expects.
+    unexpected = (
+        (one.group, found) for one in told.results if not one.is_own for found in one.findings
+    )
+    for group, sentence in dict.fromkeys(unexpected):
+        yield f"{group}: {sentence}"
     for one in story.saying_one_thing(told):
         yield (
             f"The model says the same of every image of {one.group} ({one.model}): it has learnt "
@@ -157,10 +161,10 @@ def warnings(told: Story) -> Iterator[str]:
         )
     looks = told.contents.looks
     looks = looks[looks["event"] == LOOK]
-    for group, n in looks["group"].value_counts().items() if len(looks) else ():
+    for name, n in looks["group"].value_counts().items() if len(looks) else ():
         if n > 1:
             yield (
-                f"{group} was looked at {n} times: each further look at a test group with another "
+                f"{name} was looked at {n} times: each further look at a test group with another "
                 "model or setting makes its best result too good."
             )
 
