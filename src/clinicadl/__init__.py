@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
+    from clinicadl.config.quality import T1LinearQualityConfig as T1LinearQualityConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
+    from clinicadl.quality.linear import quality_check_t1_linear as quality_check_t1_linear
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
@@ -83,6 +85,7 @@ _HOMES = {
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
+    "T1LinearQualityConfig": "clinicadl.config.quality:T1LinearQualityConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
     "analysis": "clinicadl.tables.summary:analysis",
@@ -104,6 +107,7 @@ _HOMES = {
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preview": "clinicadl.report.preview:preview",
+    "quality_check_t1_linear": "clinicadl.quality.linear:quality_check_t1_linear",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",

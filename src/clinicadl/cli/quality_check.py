@@ -17,6 +17,9 @@ group = LazyGroup(
     "quality-check",
     {
         "raw": Row("clinicadl.cli.quality_check:raw", "Raw images, before anything is made."),
+        "t1-linear": Row(
+            "clinicadl.cli.quality_t1_linear:command", "T1-weighted images on their template."
+        ),
     },
     help="Say which images are sound and well registered, so that the others can be left out.",
 )

@@ -1,0 +1,194 @@
+"""How likely it is that a brain lies where a template has it, from what can be measured of both."""
+
+from __future__ import annotations
+
+from math import exp, log
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinicadl.layouts.images import Image
+from clinicadl.quality.registration_align import (
+    Template,
+    Volume,
+    motion_onto,
+    offset_mm,
+    on_grid,
+    seen_at,
+    smoothed,
+)
+
+_SIGMA = 0.7
+"""Of the smoothing before brains are compared, in voxels."""
+_N_BINS = 32
+_TAILS = (0.5, 99.5)
+_SMALL = 0.02
+"""Added to what becomes a logarithm: smaller differences mean nothing."""
+_SLAB, _FEWEST = 2, 50
+"""Voxels that a slab is thick, and of the brain that it must hold to count."""
+_TISSUE = 0.05
+"""Of the intensity of white matter: what is darker was not seen, or was cut away."""
+
+
+class Measures(NamedTuple):
+    """What is measured of an image inside of the brain of the template."""
+
+    correlation: float
+    """Of the intensities with those of the template, -1 to 1."""
+    information: float
+    """That intensities hold about those of the template: 2 MI / (H1 + H2), 0 to 1."""
+    edges: float
+    """Mean cosine between the slopes, weighted by those of the template, -1 to 1."""
+    symmetry: float
+    """Correlation of the intensities with their mirror image at x = 0, -1 to 1."""
+    overlap: float
+    """Least share of the brain of the template in which the image shows something, over all slabs
+    of 8 mm across x, y or z."""
+    offset: float
+    """How far the brain lies from its place, in mm."""
+
+
+class Weight(NamedTuple):
+    """What a measure counts for, as `scaled` gives it."""
+
+    slope: float
+    """Of the log-odds."""
+    usual: float
+    """Mean over well registered images."""
+    said: str
+    """Of an image that this measure speaks against."""
+
+
+WEIGHTS = {
+    "correlation": Weight(3.301, 1.767, "unlike the template (correlation {:.2f})"),
+    "information": Weight(0.7885, -1.786, "tissues where others should be (information {:.2f})"),
+    "edges": Weight(3.99, 2.082, "edges in other directions (cosine {:.2f})"),
+    "symmetry": Weight(1.22, 2.429, "not symmetric about x = 0 (correlation {:.2f})"),
+    "overlap": Weight(5.842, 0.9766, "a part of the brain is not there (share {:.2f})"),
+    "offset": Weight(2.22, -1.553, "off its place by about {:.0f} mm"),
+}
+INTERCEPT = -14.08
+"""With the weights: what scripts/calibrate_quality.py fits to simulated faults of real scans."""
+
+
+def measures(image: Image, template: Template, path: Path) -> Measures:
+    """Return what is measured of an image.
+
+    Parameters
+    ----------
+    image
+        A brain or a head, of any voxel size.
+    template
+        Where its brain should be.
+    path
+        For messages.
+
+    Raises
+    ------
+    InvalidDataError
+        The image lies somewhere else.
+    """
+    voxels = on_grid(image, path)
+    inside = template.inside
+    blurred, reference = smoothed(voxels, _SIGMA), smoothed(template.voxels, _SIGMA)
+    seen, wanted = blurred[inside], reference[inside]
+    mirrored = seen_at(blurred, np.diag([-1.0, 1, 1, 1]), template)
+    tissue = inside & (voxels > _TISSUE * np.percentile(voxels[inside], 90))
+    return Measures(
+        correlation=correlation(seen, wanted),
+        information=information(seen, template.voxels[inside]),
+        edges=_edges(blurred, reference, inside),
+        symmetry=correlation(seen, mirrored),
+        overlap=_least_share(tissue, inside),
+        offset=offset_mm(motion_onto(voxels, template), template),
+    )
+
+
+def scaled(found: Measures) -> Measures:
+    """Return measures on scales on which good images vary about as much as bad ones."""
+    return Measures(
+        correlation=-log(1 - found.correlation + _SMALL),
+        information=log(found.information + _SMALL),
+        edges=-log(1 - found.edges + _SMALL),
+        symmetry=-log(1 - found.symmetry + _SMALL),
+        overlap=found.overlap,
+        offset=-log(1 + found.offset),
+    )
+
+
+def probability(found: Measures) -> float:
+    """Return how likely it is that an image with these measures is well registered."""
+    values = scaled(found)._asdict()
+    odds = INTERCEPT + sum(WEIGHTS[name].slope * value for name, value in values.items())
+    return 1 / (1 + exp(-min(max(odds, -500.0), 500.0)))
+
+
+def reason(found: Measures) -> str:
+    """Return what speaks against an image the most, in words."""
+    against = {
+        name: WEIGHTS[name].slope * (value - WEIGHTS[name].usual)
+        for name, value in scaled(found)._asdict().items()
+    }
+    worst = sorted(against, key=lambda name: against[name])[:2]
+    return "; ".join(
+        WEIGHTS[name].said.format(getattr(found, name)) for name in worst if against[name] < 0
+    )
+
+
+def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return Pearson's correlation; 0 where one of them does not vary."""
+    first, second = (np.subtract(some, some.mean(), dtype=np.float64) for some in (one, other))
+    scale = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / scale if scale > 0 else 0.0
+
+
+def information(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the normalised mutual information of two samples, of 32 x 32 bins.
+
+    The bins divide what lies between the percentiles 0.5 and 99.5; the rest counts to the outermost.
+
+    Returns
+    -------
+    2 MI / (H1 + H2); 0 where one of them does not vary.
+    """
+    codes = [_bins(one), _bins(other)]
+    joint = np.bincount(codes[0] * _N_BINS + codes[1], minlength=_N_BINS**2) / one.size
+    table = joint.reshape(_N_BINS, _N_BINS)
+    alone = _entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0))
+    return 2 * (alone - _entropy(joint)) / alone if alone > 0 else 0.0
+
+
+def _bins(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    low, high = np.percentile(values, _TAILS)
+    if not high > low:
+        return np.zeros(values.size, np.int64)
+    scaled = np.clip((values - low) / (high - low) * _N_BINS, 0, _N_BINS - 1)
+    return np.asarray(scaled, dtype=np.int64)
+
+
+def _entropy(shares: NDArray[np.float64]) -> float:
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
+
+
+def _least_share(tissue: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+    shares = [1.0]
+    for axis in range(3):
+        others = tuple(one for one in range(3) if one != axis)
+        there, wanted = (
+            np.convolve(some.sum(axis=others), np.ones(_SLAB), "valid") for some in (tissue, inside)
+        )
+        counts = wanted >= _FEWEST
+        shares += (there[counts] / wanted[counts]).tolist()
+    return min(shares)
+
+
+def _edges(one: Volume, template: Volume, inside: NDArray[np.bool_]) -> float:
+    ours, theirs = (np.array(np.gradient(some))[:, inside] for some in (one, template))
+    lengths = np.linalg.norm(ours, axis=0)
+    cosines = np.divide(
+        (ours * theirs).sum(axis=0), lengths, out=np.zeros_like(lengths), where=lengths > 0
+    )
+    return float(cosines.sum() / np.linalg.norm(theirs, axis=0).sum())
