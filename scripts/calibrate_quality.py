@@ -25,11 +25,13 @@ from clinicadl.layouts import images
 from clinicadl.layouts.images import Image
 from clinicadl.quality.registration import Measures, measures, scaled
 from clinicadl.quality.registration_align import Template, on_grid, read_template
-from clinicadl.quality.registration_simulated import DETECTABLE, LEAST, tolerated, varied
+from clinicadl.quality.registration_simulated import DETECTABLE, FAULTS, LEAST, tolerated, varied
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SCANS = "ixi-caps-4mm/subjects/*/*/custom/*_T1w.nii.gz"
 HEAD = "templates/tpl-MNI152NLin2009c_desc-SSW_res-1_T1w.nii.gz"
+TWIN = "sub-IXI384"
+"""The same person as sub-IXI383, who is on the other side: nobody may be on both."""
 SEED = 0
 N_GOOD = 3
 """Of each participant, one after another in each of the four looks."""
@@ -50,13 +52,13 @@ def scans(data: Path, first: int) -> list[Path]:
     return sorted(data.glob(SCANS))[first::2]
 
 
-def in_head(image: Image, head: np.ndarray, template: Template) -> Image:
+def in_head(image: Image, head: np.ndarray, template: Template, draw: Generator) -> Image:
     """Return a brain in the head of the MNI152 2009c template, on the grid of the check."""
     brain = image.voxels > 0.02 * image.voxels.max()
     grey = float(np.median(image.voxels[brain & template.inside]))
-    around = np.where(
-        template.voxels > 0, 0.3 * grey, head * grey / np.median(head[template.inside])
-    )
+    # Fat is bright in some sequences.
+    bright = draw.uniform(0.7, 2.5) * grey / np.median(head[template.inside])
+    around = np.where(template.voxels > 0, 0.3 * grey, head * bright)
     return image._replace(voxels=np.where(brain, image.voxels, around).astype(np.float32))
 
 
@@ -65,24 +67,40 @@ def looks(image: Image, head: np.ndarray, template: Template, draw: Generator) -
     while True:
         yield image
         yield varied(image, draw)
-        yield in_head(image, head, template)
-        yield in_head(varied(image, draw), head, template)
+        yield in_head(image, head, template, draw)
+        yield in_head(varied(image, draw), head, template, draw)
 
 
-def samples(data: Path, first: int, template: Template) -> Iterator[tuple[str, float, Measures]]:
-    """Yield fault ("" for none), size and measures of simulated images of every other person."""
+def samples(
+    data: Path, first: int, template: Template, *, every: bool = False
+) -> Iterator[tuple[str, float, Measures]]:
+    """Yield fault ("" for none), size and measures of simulated images of every other person.
+
+    Parameters
+    ----------
+    data
+        Folder of the real scans.
+    first
+        0 for the participants that calibrate, 1 for the others.
+    template
+        What images are compared with.
+    every
+        Whether faults too small to count, and those that nobody can see, are among them.
+    """
     path = data / HEAD
     head = on_grid(images.read(path), path)
     for number, scan in enumerate(scans(data, first)):
+        if scan.name.startswith(TWIN):
+            continue
         draw = generator(SEED, "quality", sample=2 * number + first)
         look = looks(images.read(scan), head, template, draw)
         for _ in range(number % 4):
             next(look)  # so that every fault meets every look
         for _ in range(N_GOOD):
             yield "", 0.0, measures(tolerated(next(look), draw), template, scan)
-        for name, fault in DETECTABLE.items():
+        for name, fault in (FAULTS if every else DETECTABLE).items():
             for size in fault.sizes:
-                if size >= LEAST.get(name, 0.0):
+                if every or size >= LEAST.get(name, 0.0):
                     wrong = fault.make(next(look), size, draw)
                     yield name, size, measures(wrong, template, scan)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 
 from clinicadl.layouts.images import Image
 from clinicadl.quality.registration_align import (
@@ -28,8 +29,13 @@ _SMALL = 0.02
 """Added to what becomes a logarithm: smaller differences mean nothing."""
 _SLAB, _FEWEST = 2, 50
 """Voxels that a slab is thick, and of the brain that it must hold to count."""
-_TISSUE = 0.05
-"""Of the intensity of white matter: what is darker was not seen, or was cut away."""
+_TISSUE, _BRIGHTEST = 0.05, 1.2
+"""Of the intensity of white matter: what is darker was not seen, or was cut away; what is brighter
+counts as this."""
+_CLEAR, _MOST_SAID = 1.0, 3
+"""Log-odds that a measure must cost an image to be said, and how many are."""
+_DEPTH = 3
+"""Voxels below the surface of the brain."""
 
 
 class Measures(NamedTuple):
@@ -40,7 +46,8 @@ class Measures(NamedTuple):
     information: float
     """That intensities hold about those of the template: 2 MI / (H1 + H2), 0 to 1."""
     edges: float
-    """Mean cosine between the slopes, weighted by those of the template, -1 to 1."""
+    """Mean cosine between the slopes, weighted by those of the template, -1 to 1, not at the
+    surface of the brain, where a head and a brain without its head differ."""
     symmetry: float
     """Correlation of the intensities with their mirror image at x = 0, -1 to 1."""
     overlap: float
@@ -62,14 +69,15 @@ class Weight(NamedTuple):
 
 
 WEIGHTS = {
-    "correlation": Weight(3.301, 1.767, "unlike the template (correlation {:.2f})"),
-    "information": Weight(0.7885, -1.786, "tissues where others should be (information {:.2f})"),
-    "edges": Weight(3.99, 2.082, "edges in other directions (cosine {:.2f})"),
-    "symmetry": Weight(1.22, 2.429, "not symmetric about x = 0 (correlation {:.2f})"),
-    "overlap": Weight(5.842, 0.9766, "a part of the brain is not there (share {:.2f})"),
-    "offset": Weight(2.22, -1.553, "off its place by about {:.0f} mm"),
+    "offset": Weight(2.546, -1.559, "off its place by about {:.0f} mm"),
+    "overlap": Weight(5.873, 0.9759, "a part of the brain is not there (share {:.2f})"),
+    "correlation": Weight(3.713, 1.758, "unlike the template (correlation {:.2f})"),
+    "edges": Weight(3.712, 1.466, "edges in other directions (cosine {:.2f})"),
+    "information": Weight(0.8089, -1.789, "tissues where others should be (information {:.2f})"),
+    "symmetry": Weight(0.8443, 2.433, "not symmetric about x = 0 (correlation {:.2f})"),
 }
-INTERCEPT = -14.08
+"""In the order in which they are said of a bad image: what can be acted on first."""
+INTERCEPT = -10.51
 """With the weights: what scripts/calibrate_quality.py fits to simulated faults of real scans."""
 
 
@@ -90,16 +98,19 @@ def measures(image: Image, template: Template, path: Path) -> Measures:
     InvalidDataError
         The image lies somewhere else.
     """
-    voxels = on_grid(image, path)
     inside = template.inside
+    voxels = on_grid(image, path)
+    white = np.percentile(voxels[inside], 90)
+    # The scalp may be many times brighter than the brain.
+    voxels = np.minimum(voxels, _BRIGHTEST * white)
     blurred, reference = smoothed(voxels, _SIGMA), smoothed(template.voxels, _SIGMA)
     seen, wanted = blurred[inside], reference[inside]
     mirrored = seen_at(blurred, np.diag([-1.0, 1, 1, 1]), template)
-    tissue = inside & (voxels > _TISSUE * np.percentile(voxels[inside], 90))
+    tissue = inside & (voxels > _TISSUE * white)
     return Measures(
         correlation=correlation(seen, wanted),
         information=information(seen, template.voxels[inside]),
-        edges=_edges(blurred, reference, inside),
+        edges=_edges(blurred, reference, binary_erosion(inside, iterations=_DEPTH)),
         symmetry=correlation(seen, mirrored),
         overlap=_least_share(tissue, inside),
         offset=offset_mm(motion_onto(voxels, template), template),
@@ -126,15 +137,12 @@ def probability(found: Measures) -> float:
 
 
 def reason(found: Measures) -> str:
-    """Return what speaks against an image the most, in words."""
-    against = {
-        name: WEIGHTS[name].slope * (value - WEIGHTS[name].usual)
-        for name, value in scaled(found)._asdict().items()
-    }
-    worst = sorted(against, key=lambda name: against[name])[:2]
-    return "; ".join(
-        WEIGHTS[name].said.format(getattr(found, name)) for name in worst if against[name] < 0
-    )
+    """Return what speaks against an image, in words."""
+    values = scaled(found)._asdict()
+    against = {name: row.slope * (values[name] - row.usual) for name, row in WEIGHTS.items()}
+    clear = [name for name, odds in against.items() if odds < -_CLEAR][:_MOST_SAID]
+    named = clear or [min(against, key=lambda name: against[name])]
+    return "; ".join(WEIGHTS[name].said.format(getattr(found, name)) for name in named)
 
 
 def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -145,9 +153,9 @@ def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def information(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return the normalised mutual information of two samples, of 32 x 32 bins.
+    """Return the normalised mutual information of two samples, in 32 x 32 bins.
 
-    The bins divide what lies between the percentiles 0.5 and 99.5; the rest counts to the outermost.
+    The bins divide what lies between the percentiles 0.5 and 99.5; the rest joins the outermost.
 
     Returns
     -------

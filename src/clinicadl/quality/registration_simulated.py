@@ -50,7 +50,7 @@ def varied(image: Image, draw: Generator) -> Image:
     if draw.random() < 0.5:
         brain = binary_erosion(brain)
     highest = float(np.percentile(voxels[brain], 99.5))
-    relative = np.clip(voxels / highest, 0, None) ** draw.uniform(0.6, 1.6)
+    relative = np.clip(voxels / highest, 0, None) ** draw.uniform(0.4, 1.6)
     field = gaussian_filter(draw.normal(size=voxels.shape), [size / 5 for size in voxels.shape])
     relative *= np.exp(draw.uniform(0, 0.25) * field / np.abs(field).max())
     relative += draw.uniform(0, 0.05) * draw.normal(size=voxels.shape)
