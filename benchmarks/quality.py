@@ -23,7 +23,7 @@ from clinicadl.quality.registration_align import Template, read_template
 from clinicadl.quality.registration_simulated import FAULTS, LEAST
 
 sys.path.insert(0, str(ROOT / "scripts"))
-from calibrate_quality import samples  # noqa: E402  # it lies beside
+from calibrate_quality import EVALUATION, samples  # it lies beside
 
 _FULL = "t1-linear-caps/subjects/*/*/t1_linear/*_T1w.nii.gz"
 _INVISIBLE = "flipped along x"
@@ -32,7 +32,8 @@ _INVISIBLE = "flipped along x"
 def simulated(template: Template) -> None:
     """Print how many images of each kind pass, and how well they are told from good ones."""
     found = [
-        (name, size, probability(one)) for name, size, one in samples(REAL, 1, template, every=True)
+        (name, size, probability(one))
+        for name, size, one in samples(REAL, EVALUATION, template, every=True)
     ]
     good = [one for name, _, one in found if not name]
     passed = np.mean(np.array(good) > 0.5)

@@ -2,10 +2,11 @@
 
     python scripts/calibrate_quality.py [DATA]
 
-DATA holds ixi-caps-4mm and templates (default: shared/data beside the repository). Every other
-participant is used, from the first on; the others are left to benchmarks/quality.py. Of each, good
-images are their own, as they are and as other scanners, brain masks and heads would make them, off
-by what is no fault; bad ones have a fault of known kind and size.
+DATA holds ixi-caps-4mm and templates (default: shared/data beside the repository). Every fourth
+participant is used, from the first on; every other one, from the second on, is left to
+benchmarks/quality.py. Of each, good images are their own, as they are and as other scanners, brain
+masks and heads would make them, off by what is no fault; bad ones have a fault of known kind and
+size.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ class Fitted(NamedTuple):
     usual: dict[str, float]
 
 
-def scans(data: Path, first: int) -> list[Path]:
-    """Return the images of every other participant, from ``first`` (0 or 1) on."""
-    return sorted(data.glob(SCANS))[first::2]
+CALIBRATION, EVALUATION = slice(0, None, 4), slice(1, None, 2)
+"""Of the participants, in their order: nobody is on both sides."""
+
+
+def scans(data: Path, side: slice) -> list[Path]:
+    """Return the images of the participants of one side."""
+    return sorted(data.glob(SCANS))[side]
 
 
 def in_head(image: Image, head: np.ndarray, template: Template, draw: Generator) -> Image:
@@ -72,16 +77,16 @@ def looks(image: Image, head: np.ndarray, template: Template, draw: Generator) -
 
 
 def samples(
-    data: Path, first: int, template: Template, *, every: bool = False
+    data: Path, side: slice, template: Template, *, every: bool = False
 ) -> Iterator[tuple[str, float, Measures]]:
-    """Yield fault ("" for none), size and measures of simulated images of every other person.
+    """Yield fault ("" for none), size and measures of simulated images of each person of one side.
 
     Parameters
     ----------
     data
         Folder of the real scans.
-    first
-        0 for the participants that calibrate, 1 for the others.
+    side
+        Who is taken: `CALIBRATION` or `EVALUATION`.
     template
         What images are compared with.
     every
@@ -89,10 +94,10 @@ def samples(
     """
     path = data / HEAD
     head = on_grid(images.read(path), path)
-    for number, scan in enumerate(scans(data, first)):
+    for number, scan in enumerate(scans(data, side)):
         if scan.name.startswith(TWIN):
             continue
-        draw = generator(SEED, "quality", sample=2 * number + first)
+        draw = generator(SEED, f"quality/{side.start}", sample=number)
         look = looks(images.read(scan), head, template, draw)
         for _ in range(number % 4):
             next(look)  # so that every fault meets every look
@@ -123,10 +128,11 @@ def fit(found: list[tuple[str, float, Measures]]) -> Fitted:
 
 def main(data: Path) -> None:
     """Print the weights."""
-    found = list(samples(data, 0, read_template(None)))
+    found = list(samples(data, CALIBRATION, read_template(None)))
     fitted = fit(found)
     n_good = sum(name == "" for name, _, _ in found)
-    print(f"{n_good} good and {len(found) - n_good} bad images of {len(scans(data, 0))} people")
+    n_people = len(scans(data, CALIBRATION))
+    print(f"{n_good} good and {len(found) - n_good} bad images of {n_people} people")
     print(f"INTERCEPT = {fitted.intercept:.4g}")
     for name, slope in fitted.slopes.items():
         print(f"{name}: slope {slope:.4g}, usual {fitted.usual[name]:.4g}")
