@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.quality import T1LinearQualityConfig
@@ -21,6 +23,7 @@ from clinicadl.layouts.caps import Session
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import Image
 from clinicadl.quality import registration
+from clinicadl.quality.linear_views import views
 from clinicadl.quality.registration import Measures
 from clinicadl.quality.registration_align import Template, read_template
 from clinicadl.tables import chosen, sessions
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from clinicadl.engine.devices import Device
+
+logger = logging.getLogger(__name__)
 
 PROBABILITY, PASS = "pass_probability", "pass"
 COLUMNS = (PARTICIPANT, SESSION, PROBABILITY, PASS)
@@ -166,7 +171,8 @@ def _found(config: T1LinearQualityConfig) -> dict[Session, Job]:
     if config.use_tensor:
         for key, one in caps.index_tensors(directory, preprocessing, wanted).items():
             known = origin.of(one)
-            if known is not None:
+            # A network needs no affine, which the tensor of another program may lack.
+            if known is not None and (known.affine is not None or config.judge != "none"):
                 jobs[key] = Job(key, one.tensor, known.affine, True, config.template)
     else:
         for key, image in caps.index(directory, preprocessing, only=wanted).items():
@@ -181,6 +187,11 @@ def _found(config: T1LinearQualityConfig) -> dict[Session, Job]:
             f"{listed(' | '.join(key) for key in absent)}",
             fix="Check --use_uncropped_image, --custom_suffix and the table; tensors are made by "
             "prepare-data image",
+        )  # fmt: skip
+    if absent:
+        logger.warning(
+            "%d of %d sessions have nothing like %s and are left out: %s", len(absent), len(wanted),
+            naming.pattern(preprocessing), listed(" | ".join(key) for key in absent),
         )  # fmt: skip
     return jobs
 
@@ -221,17 +232,14 @@ def _measured(job: Job) -> Judged:
     return Judged(registration.probability(found), found)
 
 
-def _views(job: Job) -> Any:
-    from clinicadl.quality.linear_views import views
-
-    return views(_image(job).voxels).numpy()
+def _views(job: Job) -> NDArray[np.float32]:
+    return views(_image(job).voxels)
 
 
 def _image(job: Job) -> Image:
     if not job.is_tensor:
         image = images.read(job.path)
     else:
-        # The affine of a tensor that another program made may be unknown; networks need none.
         affine = np.array(job.affine if job.affine is not None else np.eye(4))
         image = Image(tensors.read(job.path)[0].numpy(), affine, None)
     images.check_content(image.voxels, job.path)

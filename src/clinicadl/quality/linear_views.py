@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 LARGER_SIDE, KEPT = 256, 224
 _AXES = (2, 0, 1)
 """Across which the slices lie, in their order."""
 
+Plane = NDArray[np.float32]
 
-def views(voxels: NDArray[np.float32]) -> Tensor:
+
+def views(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the middle slice across each axis, as the published networks want it.
 
     Intensities lie between -0.5 and 0.5. A slice is flipped along its first axis, resampled
@@ -32,16 +31,22 @@ def views(voxels: NDArray[np.float32]) -> Tensor:
     known = np.nan_to_num(voxels, nan=0.0)
     low, high = float(known.min()), float(known.max())
     slices = (known.take(known.shape[axis] // 2, axis) for axis in _AXES)
-    return torch.stack([_view((one - low) / (high - low) - 0.5) for one in slices])
+    return np.stack([_view((one - low) / (high - low) - 0.5) for one in slices])
 
 
-def _view(plane: NDArray[np.float32]) -> Tensor:
-    flipped = torch.from_numpy(np.flip(plane, 0).astype(np.float32))
-    scale = LARGER_SIDE / max(plane.shape)
-    sizes = [round(size * scale) for size in plane.shape]
-    resized = functional.interpolate(flipped[None, None], size=sizes, mode="bilinear")[0, 0]
-    rows, columns = (LARGER_SIDE - size for size in sizes)
-    margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+def _view(plane: Plane) -> Plane:
+    rows, columns = (round(size * LARGER_SIDE / max(plane.shape)) for size in plane.shape)
+    of_rows, of_columns = _between(rows, plane.shape[0]), _between(columns, plane.shape[1])
+    resized = of_rows @ plane[::-1] @ of_columns.T
+    canvas = np.zeros((LARGER_SIDE, LARGER_SIDE), np.float32)
+    top, left = (LARGER_SIDE - rows) // 2, (LARGER_SIDE - columns) // 2
+    canvas[top : top + rows, left : left + columns] = resized
     edge = (LARGER_SIDE - KEPT) // 2
-    kept = functional.pad(resized, margins)[edge : edge + KEPT, edge : edge + KEPT]
-    return torch.rot90(kept, 1, (0, 1)).flip(1)
+    return np.fliplr(np.rot90(canvas[edge : edge + KEPT, edge : edge + KEPT]))
+
+
+def _between(size: int, given: int) -> NDArray[np.float32]:
+    """Return the weights of ``given`` pixels in each of ``size``, which cover the same length."""
+    place = np.clip((np.arange(size) + 0.5) * given / size - 0.5, 0, given - 1)
+    distance = np.abs(place[:, None] - np.arange(given))
+    return np.asarray(np.clip(1 - distance, 0, None), dtype=np.float32)
