@@ -57,6 +57,10 @@ class Measures(NamedTuple):
     """How far the brain lies from its place, in mm."""
 
 
+BEST = Measures(0.88, 0.17, 0.83, 0.95, 1.0, 2.5)
+"""What good images reach: to be more like the template than these makes up for no fault."""
+
+
 class Weight(NamedTuple):
     """What a measure counts for, as `scaled` gives it."""
 
@@ -69,15 +73,15 @@ class Weight(NamedTuple):
 
 
 WEIGHTS = {
-    "offset": Weight(1.747, -1.568, "off its place by about {:.0f} mm"),
-    "overlap": Weight(4.669, 0.9646, "a part of the brain is not there (share {:.2f})"),
-    "correlation": Weight(3.64, 1.777, "unlike the template (correlation {:.2f})"),
-    "edges": Weight(3.179, 1.467, "edges in other directions (cosine {:.2f})"),
-    "information": Weight(1.52, -1.785, "tissues where others should be (information {:.2f})"),
-    "symmetry": Weight(0.7867, 2.428, "not symmetric about x = 0 (correlation {:.2f})"),
+    "offset": Weight(1.724, -1.569, "off its place by about {:.0f} mm"),
+    "overlap": Weight(4.665, 0.9646, "a part of the brain is not there (share {:.2f})"),
+    "correlation": Weight(3.615, 1.776, "unlike the template (correlation {:.2f})"),
+    "edges": Weight(3.143, 1.466, "edges in other directions (cosine {:.2f})"),
+    "information": Weight(1.507, -1.785, "tissues where others should be (information {:.2f})"),
+    "symmetry": Weight(0.949, 2.42, "not symmetric about x = 0 (correlation {:.2f})"),
 }
 """In the order in which they are said of a bad image: what can be acted on first."""
-INTERCEPT = -8.814
+INTERCEPT = -9.139
 """With the weights: what scripts/calibrate_quality.py fits to simulated faults of the T1-weighted
 scans of 32 participants of IXI, brains alone and in heads."""
 
@@ -119,14 +123,15 @@ def measures(image: Image, template: Template, path: Path) -> Measures:
 
 
 def scaled(found: Measures) -> Measures:
-    """Return measures on scales on which good images vary about as much as bad ones."""
+    """Return measures, none better than `BEST`, on scales on which all images vary alike."""
+    capped = Measures(*map(min, found, BEST))
     return Measures(
-        correlation=-log(1 - found.correlation + _SMALL),
-        information=log(found.information + _SMALL),
-        edges=-log(1 - found.edges + _SMALL),
-        symmetry=-log(1 - found.symmetry + _SMALL),
-        overlap=found.overlap,
-        offset=-log(1 + found.offset),
+        correlation=-log(1 - capped.correlation + _SMALL),
+        information=log(capped.information + _SMALL),
+        edges=-log(1 - capped.edges + _SMALL),
+        symmetry=-log(1 - capped.symmetry + _SMALL),
+        overlap=capped.overlap,
+        offset=-log(1 + max(found.offset, BEST.offset)),
     )
 
 
