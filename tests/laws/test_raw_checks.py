@@ -24,7 +24,9 @@ def head(number: int = 0) -> np.ndarray:
     radius = (x / size[0]) ** 2 + (y / size[1]) ** 2 + (z / size[2]) ** 2
     values = 300.0 * (radius < 0.9) + 250 * (radius < 0.6) + 200 * (radius < 0.25)
     spot = draw.uniform(-0.4, 0.4, 3)
-    values += 400 * np.exp(-((x - spot[0] - 0.3) ** 2 + (y - spot[1]) ** 2 + (z - spot[2]) ** 2) * 12)
+    values += 400 * np.exp(
+        -((x - spot[0] - 0.3) ** 2 + (y - spot[1]) ** 2 + (z - spot[2]) ** 2) * 12
+    )
     values += 120 * x * (radius < 0.9) + draw.normal(0, 10, values.shape)
     return np.clip(values, 0, None).astype(np.int16)
 

@@ -30,13 +30,12 @@ from clinicadl.quality import raw_facts
 from clinicadl.quality.raw_checks import CHECKS, Check, Seen
 from clinicadl.quality.raw_facts import Facts
 from clinicadl.tables import chosen, sessions
+from clinicadl.tables.quality import PASSED, REASONS
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
 
-PASS = "pass"
 ENDING = ".tsv"
-_NONE = "n/a"
 
 Looked = Outcome[BidsFile, Seen]
 
@@ -53,8 +52,8 @@ class Plan(NamedTuple):
     def outputs(self) -> tuple[Path, Path, Path]:
         """The tables of the sessions, of what was found, and of the images."""
         path = self.config.output_tsv
-        return path, *(path.with_name(f"{path.stem}_{name}{ENDING}")
-                       for name in ("findings", "images"))  # fmt: skip
+        findings, every = (f"{path.stem}_{name}{ENDING}" for name in ("findings", "images"))
+        return path, path.with_name(findings), path.with_name(every)
 
 
 class Finding(NamedTuple):
@@ -107,7 +106,9 @@ def quality_check_raw(config: RawQualityConfig) -> Path:
         Some files could not be looked at; the tables are written.
     """
     planned = plan(config)
-    write(planned, judged(planned, tuple(look(planned))))
+    verdict = judged(planned, look(planned))
+    write(planned, verdict)
+    refuse_unseen(planned, verdict)
     return config.output_tsv
 
 
@@ -171,18 +172,26 @@ def write(planned: Plan, verdict: Verdict) -> None:
     ------
     OutputError
         A table cannot be written.
-    PartialError
-        At the end, if some files could not be looked at.
     """
     of_sessions, of_findings, of_images = planned.outputs
     home = planned.config.bids_directory
     sessions.write(of_images, _of_images(verdict, home))
     sessions.write(of_findings, _of_findings(verdict, home))
     sessions.write(of_sessions, _of_sessions(verdict))
+
+
+def refuse_unseen(planned: Plan, verdict: Verdict) -> None:
+    """Say which files could not be looked at, once the tables are written.
+
+    Raises
+    ------
+    PartialError
+        There are such files.
+    """
     if verdict.unseen:
         raise PartialError(
             f"{len(verdict.unseen)} of {len(planned.files)} images could not be looked at",
-            where=home, found=listed(one.error for one in verdict.unseen),
+            where=planned.config.bids_directory, found=listed(one.error for one in verdict.unseen),
             fix="Their sessions neither pass nor fail: mend it, then run the same command again",
         )  # fmt: skip
 
@@ -290,7 +299,7 @@ def _of_sessions(verdict: Verdict) -> pd.DataFrame:
         texts = (", ".join(names) or None for names in named.values())
         rows.append((*key, files.get(key, 0), *texts, passed))
     return pd.DataFrame(
-        rows, columns=[PARTICIPANT, SESSION, "n_images", "reasons", "warnings", PASS], dtype=object
+        rows, columns=[PARTICIPANT, SESSION, "n_images", REASONS, "warnings", PASSED], dtype=object
     )
 
 

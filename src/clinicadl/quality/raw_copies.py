@@ -62,4 +62,4 @@ def pairs(pictures: Sequence[Picture | None]) -> Iterator[Pair]:
 
 def _in_rows(cells: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = cells.reshape(len(cells), -1)
-    return rows / np.sqrt(np.float32(rows.shape[1]))
+    return np.asarray(rows / np.sqrt(rows.shape[1]), dtype=np.float32)

@@ -114,12 +114,12 @@ def _looks(volumes: NDArray[np.generic], affine: Affine, *, is_finite: bool) -> 
     few = volume[tuple(slice(None, None, 1 + (n >= _MOST_ALONG)) for n in volume.shape)]
     limit = foreground(few)
     head = few[few >= limit]
-    low_end, high_end = np.percentile(head, [_LOWEST_SHARE, _HIGHEST_SHARE])
-    spread, total = float(high_end - low_end), float(abs(high_end) + abs(low_end))
+    low_end, high_end = map(float, np.percentile(head, [_LOWEST_SHARE, _HIGHEST_SHARE]))
+    spread, total = high_end - low_end, abs(high_end) + abs(low_end)
     noise = _noise(volume, limit)
     return Looks(
         n_levels=len(np.unique(head)),
-        clipped=np.count_nonzero(volume == high) / max(1, np.count_nonzero(volume >= limit)),
+        clipped=int((volume == high).sum()) / max(1, int((volume >= limit).sum())),
         contrast=spread / total if total else 0.0,
         contrast_to_noise=spread / noise if noise else np.inf,
         n_blank=_n_blank(volume, limit),

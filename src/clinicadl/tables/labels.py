@@ -22,7 +22,6 @@ from clinicadl.layouts import caps, ids, tsv
 from clinicadl.layouts.files import refuse_existing, refuse_unwritable, sha256, write_json
 from clinicadl.tables import (
     expressions,
-    matching,
     merged,
     modalities,
     progression,

@@ -17,14 +17,14 @@ from clinicadl.tables.sieve import Sieve
 
 logger = logging.getLogger(__name__)
 
-PASS = "pass"
+PASSED = "pass"
 REASONS = "reasons"
 """The column of a check that tells what is wrong."""
 FAILED = "failed the quality check"
 """How the reason begins of a session that is left out."""
 
-_COLUMNS = (PASS, "qc")
-_PASSED = {
+_COLUMNS = (PASSED, "qc")
+_SAID = {
     "true": True, "1": True, "1.0": True, "pass": True,
     "false": False, "0": False, "0.0": False, "fail": False,
 }  # fmt: skip
@@ -84,18 +84,18 @@ def _verdicts(table: pd.DataFrame, path: Path, column: str | None) -> pd.Series[
     InvalidDataError
         A cell says neither.
     """
-    name = column or next((name for name in _COLUMNS if name in table.columns), PASS)
+    name = column or next((name for name in _COLUMNS if name in table.columns), PASSED)
     expressions.refuse_unknown(name, table.columns, where=path, fix=" Name it with --qc_column")
     cells = table[name].dropna().map(lambda cell: str(cell).strip().lower())
-    wrong = cells.index[~cells.isin(_PASSED)]
+    wrong = cells.index[~cells.isin(_SAID)]
     if len(wrong):
         raise InvalidDataError(
             "The quality check says neither pass nor fail",
             where=tsv.place(path, [int(row) for row in wrong], name),
             found=listed(dict.fromkeys(table[name].loc[wrong])),
-            fix=f"Write one of {', '.join(_PASSED)}",
+            fix=f"Write one of {', '.join(_SAID)}",
         )  # fmt: skip
-    return cells.map(_PASSED)
+    return cells.map(_SAID)
 
 
 def _without_failed(
