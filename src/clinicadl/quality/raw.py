@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +28,7 @@ from clinicadl.layouts.files import refuse_existing, refuse_unwritable
 from clinicadl.layouts.ids import ONLY_SESSION, PARTICIPANT, SESSION
 from clinicadl.layouts.images import SUFFIXES
 from clinicadl.quality import raw_facts
-from clinicadl.quality.raw_checks import CHECKS, Check, Seen
+from clinicadl.quality.raw_checks import CHECKS, Check, Images, Seen
 from clinicadl.quality.raw_facts import Facts
 from clinicadl.tables import chosen, sessions
 from clinicadl.tables.quality import PASSED, REASONS
@@ -157,10 +158,11 @@ def judged(planned: Plan, looked: Iterable[Looked]) -> Verdict:
             unseen.append(one)
         else:
             seen.append(one.result)
+    images_seen = Images(tuple(seen))
     findings = [
         Finding(seen[found.number], name, check.severity, found.what)
         for name, check in planned.checks.items()
-        for found in check.finds(seen)
+        for found in check.finds(images_seen)
     ]
     return Verdict(tuple(seen), tuple(findings), tuple(unseen))
 
@@ -281,26 +283,21 @@ def _name(seen: Seen, home: Path) -> str:
 
 
 def _of_sessions(verdict: Verdict) -> pd.DataFrame:
-    files: dict[Session, int] = {}
-    for seen in verdict.seen:
-        files[seen.session] = files.get(seen.session, 0) + 1
+    n_images = Counter(seen.session for seen in verdict.seen)
     unseen = {_session(one.job) for one in verdict.unseen}
+    named: dict[tuple[Session, str], dict[str, None]] = {}
+    for one in verdict.findings:
+        # The names of a dictionary are in order, and each is there once.
+        named.setdefault((one.seen.session, one.severity), {})[one.check] = None
     rows = []
-    for key in sorted({*files, *unseen}):
-        named = {
-            severity: list(dict.fromkeys(
-                one.check for one in verdict.findings
-                if one.severity == severity and one.seen.session == key
-            ))
-            for severity in ("error", "warning")
-        }  # fmt: skip
+    for key in sorted({*n_images, *unseen}):
+        errors, warnings = (named.get((key, severity)) for severity in ("error", "warning"))
         # What was not looked at cannot pass, but other images of the session may have failed.
-        passed = False if named["error"] else None if key in unseen else True
-        texts = (", ".join(names) or None for names in named.values())
-        rows.append((*key, files.get(key, 0), *texts, passed))
-    return pd.DataFrame(
-        rows, columns=[PARTICIPANT, SESSION, "n_images", REASONS, "warnings", PASSED], dtype=object
-    )
+        passed = False if errors else None if key in unseen else True
+        texts = (", ".join(names) if names else None for names in (errors, warnings))
+        rows.append((*key, n_images[key], *texts, passed))
+    columns = [PARTICIPANT, SESSION, "n_images", REASONS, "warnings", PASSED]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def _of_findings(verdict: Verdict, home: Path) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from clinicadl.errors import ClinicaDLError, listed
+from clinicadl.config.raw import Raw
+from clinicadl.errors import ClinicaDLError, MissingInputError, listed
 from clinicadl.layouts import caps, ids, splits, tsv
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.ids import PARTICIPANT
@@ -122,7 +123,7 @@ def _read_before(first: Sequence[Source]) -> Iterator[Step]:
         if made.get("n_kept") == len(table):
             who = _left_out_by_checks(path.parent / sieve.EXCLUDED)
             left_out = tuple(
-                LeftOut(int(n), f"sessions: {why}{who.get(why, '')}")
+                LeftOut(int(n), f"session{'s' if n != 1 else ''}: {why}{who.get(why, '')}")
                 for why, n in made.get("n_excluded", {}).items()
             )
             yield Step("sessions that were read", None, int(made["n_rows"]), left_out)
@@ -141,9 +142,23 @@ def _left_out_by_checks(path: Path) -> dict[str, str]:
 
 
 def _images(record: Record, first: Sequence[Source]) -> Step:
+    """Return the images that there are.
+
+    Raises
+    ------
+    MissingInputError
+        There is none.
+    """
     home = Path(record.config.data.caps_directory)
     preprocessing = caps.parse_extraction(record.extractions[0], home).preprocessing
-    found = caps.index(home, preprocessing)
+    found: Collection[caps.Session]
+    if isinstance(preprocessing, Raw):
+        # Raw images lie in a data set that the MAPS does not know: their tensors are counted.
+        found = caps.index_tensors(home, preprocessing, caps.sessions(home))
+    else:
+        found = caps.index(home, preprocessing)
+    if not found:
+        raise MissingInputError("There is no image any more", where=home)
     people = {participant for participant, _ in found}
     n_others = len(people - {*first[0].table[PARTICIPANT]}) if first else 0
     left_out = LeftOut(n_others, f"participants not in {first[0].path.name}") if n_others else None
