@@ -143,7 +143,7 @@ def test_what_could_not_be_looked_at_neither_passes_nor_fails(bids):
         ({"output_tsv": "raw.txt"}, UsageError, r"\.tsv"),
         ({"ignore": ["sheard"]}, UsageError, "sheard.*nearest.*sheared"),
         ({"fail": ["clip"]}, UsageError, "clip.*nearest.*clipped"),
-        ({"modality": ["bold"]}, MissingInputError, "images that end in FLAIR, T1w"),
+        ({"modality": ["t1w", "bold"]}, MissingInputError, "images that end in FLAIR, T1w"),
         ({"participant_label": ["7"]}, MissingInputError, "sub-7"),
         ({"shard": "5/5"}, MissingInputError, "None of these sessions"),
     ],
@@ -153,6 +153,34 @@ def test_what_can_be_refused_is_refused_before_anything_is_written(bids, setting
     with pytest.raises(error, match=words):
         quality_check_raw(config(bids, **settings))
     assert sorted(bids.parent.iterdir()) == before
+
+
+def test_numbers_beyond_single_precision_and_two_runs_of_a_visit_are_no_news(bids):
+    huge = head(6).astype(np.float64)
+    huge[3, 3, 3] = 1e300
+    write(bids, "sub-6", "ses-M000", "T1w", huge)
+    draw = generator(1, "run").normal(0, 3, head(7).shape)
+    write(bids, "sub-7", "ses-M000", "run-1_T1w", head(7))
+    write(bids, "sub-7", "ses-M000", "run-2_T1w", head(7) + draw)
+    made = table(quality_check_raw(config(bids, participant_label=["6", "7"])))
+    assert made["pass"].tolist() == ["True", "True"]
+    assert made["warnings"].tolist() == ["n/a", "n/a"]
+
+
+def test_of_several_volumes_the_mean_is_judged(tmp_path):
+    draw = generator(1, "volumes").normal(0, 200, (*head(8).shape, 40))
+    volumes = np.clip(head(8)[..., None] + draw, 0, None).astype(np.int16)
+    paths = []
+    for name, values in (("all", volumes), ("first", volumes[..., 0]),
+                         ("mean", volumes.mean(axis=-1, dtype=np.float32))):  # fmt: skip
+        paths.append(tmp_path / f"{name}.nii")
+        images.write(paths[-1], values, affine=AFFINE)
+    every, first, mean = (raw_facts.read(path) for path in paths)
+    assert every.shape == volumes.shape
+    assert (every.low, every.high) == (volumes.min(), volumes.max())
+    assert every.looks.contrast_to_noise == pytest.approx(mean.looks.contrast_to_noise, rel=1e-4)
+    assert every.looks.contrast_to_noise > 10 > 2 * first.looks.contrast_to_noise
+    np.testing.assert_allclose(every.looks.picture, mean.looks.picture, atol=1e-4)
 
 
 def test_any_of_the_tables_that_is_there_is_not_replaced(bids):

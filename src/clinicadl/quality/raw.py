@@ -228,17 +228,20 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
     MissingInputError
         There is none, or a participant is not known.
     """
-    # The published names of modalities are understood too.
-    suffixes = {(RAW[one].suffix or one if one in RAW else one).lower() for one in config.modality}
     every = [one for one in found if one.path.name.lower().endswith(SUFFIXES)]
-    mine = [one for one in every if not suffixes or one.suffix.lower() in suffixes]
-    if not mine:
+    present = {one.suffix.lower(): one.suffix for one in every}
+    # The published names of modalities are understood too.
+    wanted_suffixes = [RAW[one].suffix or one if one in RAW else one for one in config.modality]
+    absent_suffixes = [one for one in wanted_suffixes if one.lower() not in present]
+    if absent_suffixes or not every:
         raise MissingInputError(
-            "There is no image to check", where=config.bids_directory,
-            found=f"images that end in {listed(sorted({one.suffix for one in every}))}"
-            if every else "no NIfTI image at all",
+            f"There is no image of {listed(absent_suffixes)}" if every else "There is no image",
+            where=config.bids_directory,
+            found=f"images that end in {listed(sorted(present.values()))}" if every else None,
             fix="Check the path and --modality",
         )  # fmt: skip
+    chosen_suffixes = {one.lower() for one in wanted_suffixes} or {*present}
+    mine = [one for one in every if one.suffix.lower() in chosen_suffixes]
     there = sorted({_session(one) for one in mine})
     where = config.participants_tsv or config.bids_directory
     wanted = there

@@ -262,7 +262,9 @@ def _repeated(images: Images, pair: Pair) -> bool:
 
 
 def _nearly_the_same(images: Images, pair: Pair) -> bool:
-    return not pair.is_exact and not pair.is_mirrored
+    # Two runs of one visit are nearly the same as they should be.
+    is_between = not images.are_of_one_session(pair)
+    return not pair.is_exact and not pair.is_mirrored and is_between
 
 
 def _mirrored(images: Images, pair: Pair) -> bool:
