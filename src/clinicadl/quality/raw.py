@@ -25,10 +25,10 @@ from clinicadl.layouts import bids, images
 from clinicadl.layouts.bids import BidsFile
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.files import refuse_existing, refuse_unwritable
-from clinicadl.layouts.ids import ONLY_SESSION, PARTICIPANT, SESSION
+from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import SUFFIXES
 from clinicadl.quality import raw_facts
-from clinicadl.quality.raw_checks import CHECKS, Check, Images, Seen
+from clinicadl.quality.raw_checks import CHECKS, Check, Images, Seen, session_of
 from clinicadl.quality.raw_facts import Facts
 from clinicadl.tables import chosen, sessions
 from clinicadl.tables.quality import PASSED, REASONS
@@ -158,13 +158,13 @@ def judged(planned: Plan, looked: Iterable[Looked]) -> Verdict:
             unseen.append(one)
         else:
             seen.append(one.result)
-    images_seen = Images(tuple(seen))
+    every = Images(tuple(seen))
     findings = [
         Finding(seen[found.number], name, check.severity, found.what)
         for name, check in planned.checks.items()
-        for found in check.finds(images_seen)
+        for found in check.finds(every)
     ]
-    return Verdict(tuple(seen), tuple(findings), tuple(unseen))
+    return Verdict(every.seen, tuple(findings), tuple(unseen))
 
 
 def write(planned: Plan, verdict: Verdict) -> None:
@@ -228,25 +228,12 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
     MissingInputError
         There is none, or a participant is not known.
     """
-    every = [one for one in found if one.path.name.lower().endswith(SUFFIXES)]
-    present = {one.suffix.lower(): one.suffix for one in every}
-    # The published names of modalities are understood too.
-    wanted_suffixes = [RAW[one].suffix or one if one in RAW else one for one in config.modality]
-    absent_suffixes = [one for one in wanted_suffixes if one.lower() not in present]
-    if absent_suffixes or not every:
-        raise MissingInputError(
-            f"There is no image of {listed(absent_suffixes)}" if every else "There is no image",
-            where=config.bids_directory,
-            found=f"images that end in {listed(sorted(present.values()))}" if every else None,
-            fix="Check the path and --modality",
-        )  # fmt: skip
-    chosen_suffixes = {one.lower() for one in wanted_suffixes} or {*present}
-    mine = [one for one in every if one.suffix.lower() in chosen_suffixes]
-    there = sorted({_session(one) for one in mine})
-    where = config.participants_tsv or config.bids_directory
-    wanted = there
+    mine = _of_modalities(config, found)
+    there = sorted({session_of(one) for one in mine})
+    where, wanted = config.bids_directory, there
     if config.participants_tsv is not None:
-        wanted = sorted(sessions.sessions_of(sessions.read(config.participants_tsv)))
+        where = config.participants_tsv
+        wanted = sorted(sessions.sessions_of(sessions.read(where)))
         absent = sorted({*wanted} - {*there})
         if absent:
             logger.warning(
@@ -255,7 +242,7 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
             )  # fmt: skip
     labelled = chosen.labelled(wanted, config.participant_label, where)
     keys = {*chosen.of_shard(labelled, config.shard)}
-    kept = [one for one in mine if _session(one) in keys]
+    kept = [one for one in mine if session_of(one) in keys]
     if not kept:
         raise MissingInputError(
             "None of these sessions has an image to check", where=where,
@@ -264,8 +251,28 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
     return kept
 
 
-def _session(one: BidsFile) -> Session:
-    return one.participant, one.session or ONLY_SESSION
+def _of_modalities(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile]:
+    """Return the images of the modalities that are checked.
+
+    Raises
+    ------
+    MissingInputError
+        There is none of one of them.
+    """
+    every = [one for one in found if one.path.name.lower().endswith(SUFFIXES)]
+    present = {one.suffix.lower(): one.suffix for one in every}
+    # The published names of modalities are understood too.
+    wanted = [RAW[one].suffix or one if one in RAW else one for one in config.modality]
+    absent = [one for one in wanted if one.lower() not in present]
+    if absent or not every:
+        raise MissingInputError(
+            f"There is no image of {listed(absent)}" if every else "There is no image",
+            where=config.bids_directory,
+            found=f"images that end in {listed(sorted(present.values()))}" if every else None,
+            fix="Check the path and --modality",
+        )  # fmt: skip
+    kept = {one.lower() for one in wanted} or {*present}
+    return [one for one in every if one.suffix.lower() in kept]
 
 
 def _look(file: BidsFile) -> Seen:
@@ -287,7 +294,7 @@ def _name(seen: Seen, home: Path) -> str:
 
 def _of_sessions(verdict: Verdict) -> pd.DataFrame:
     n_images = Counter(seen.session for seen in verdict.seen)
-    unseen = {_session(one.job) for one in verdict.unseen}
+    unseen = {session_of(one.job) for one in verdict.unseen}
     named: dict[tuple[Session, str], dict[str, None]] = {}
     for one in verdict.findings:
         # The names of a dictionary are in order, and each is there once.

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from clinicadl.layouts.bids import BidsFile
+from clinicadl.layouts.caps import Session
 from clinicadl.layouts.ids import ONLY_SESSION
 from clinicadl.quality.raw_copies import Pair, Picture, pairs
 from clinicadl.quality.raw_facts import Affine, Facts, Looks
@@ -36,6 +37,11 @@ _LEAST_LEVELS = 32
 """Real images have 150 to 1600."""
 
 
+def session_of(file: BidsFile) -> Session:
+    """Return whose a file is; who has no level of sessions has the only one."""
+    return file.participant, file.session or ONLY_SESSION
+
+
 class Seen(NamedTuple):
     """A file that was looked at."""
 
@@ -46,9 +52,9 @@ class Seen(NamedTuple):
     """Why it cannot; empty otherwise."""
 
     @property
-    def session(self) -> tuple[str, str]:
+    def session(self) -> Session:
         """Whose it is."""
-        return self.file.participant, self.file.session or ONLY_SESSION
+        return session_of(self.file)
 
 
 @dataclass(frozen=True)
