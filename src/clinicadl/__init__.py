@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
-    from clinicadl.quality.raw import quality_check_raw as quality_check_raw
+    from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
     from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
@@ -114,7 +114,7 @@ _HOMES = {
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preview": "clinicadl.report.preview:preview",
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
-    "quality_check_raw": "clinicadl.quality.raw:quality_check_raw",
+    "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",

@@ -49,16 +49,21 @@ def raw(dry_run: bool, **flags: Any) -> None:
     """
     from clinicadl.cli.console import progress
     from clinicadl.config.read import settings
+    from clinicadl.quality import raw_page
     from clinicadl.quality.raw import judged, look, plan, refuse_unseen, write
 
     planned = plan(settings(RawQualityConfig, given(flags)))
     if dry_run:
-        _show(planned.config, [one.path for one in planned.files], planned.outputs)
+        _show(planned.config, [one.path for one in planned.files], planned.written)
         return
     steps = progress(look(planned), total=len(planned.files), what="quality-check raw")
     verdict = judged(planned, steps)
     write(planned, verdict)
     _say_raw(planned, verdict)
+    if planned.config.page is not None:
+        pictures = list(raw_page.draw(planned, verdict))
+        raw_page.write(planned.config.page, planned, verdict, pictures)
+        click.echo(f"page: {planned.config.page}")
     refuse_unseen(planned, verdict)
 
 

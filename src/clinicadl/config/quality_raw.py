@@ -24,3 +24,6 @@ class RawQualityConfig(Checking):
     fail: tuple[str, ...] = setting(
         (), "Checks that only warn, and that a session fails by all the same"
     )
+    page: Path | None = setting(
+        None, "Page of pictures of the images, those with findings first (.html)"
+    )

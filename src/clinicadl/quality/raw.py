@@ -37,6 +37,7 @@ from clinicadl.work import Outcome, outcomes
 logger = logging.getLogger(__name__)
 
 ENDING = ".tsv"
+PAGE_ENDING = ".html"
 
 Looked = Outcome[BidsFile, Seen]
 
@@ -48,6 +49,11 @@ class Plan(NamedTuple):
     files: tuple[BidsFile, ...]
     checks: dict[str, Check]
     """Those that are made, with the severity that they have here."""
+
+    @property
+    def written(self) -> list[Path]:
+        """All files that are written."""
+        return [*self.outputs, *([self.config.page] if self.config.page else [])]
 
     @property
     def outputs(self) -> tuple[Path, Path, Path]:
@@ -81,38 +87,6 @@ class Verdict(NamedTuple):
         return len({one.seen.file.path for one in self.findings if one.severity == "error"})
 
 
-def quality_check_raw(config: RawQualityConfig) -> Path:
-    """Write which sessions of a BIDS data set have sound images, and what is wrong with the others.
-
-    Parameters
-    ----------
-    config
-        The data set, and which of its images are checked for what.
-
-    Returns
-    -------
-    The table of the sessions.
-
-    Raises
-    ------
-    UsageError
-        A check has another name, or the table is none.
-    MissingInputError
-        There is no image, or a participant is not known.
-    InvalidDataError
-        This is no BIDS data set, or the table of sessions is wrong.
-    OutputError
-        A table exists, or cannot be written.
-    PartialError
-        Some files could not be looked at; the tables are written.
-    """
-    planned = plan(config)
-    verdict = judged(planned, look(planned))
-    write(planned, verdict)
-    refuse_unseen(planned, verdict)
-    return config.output_tsv
-
-
 def plan(config: RawQualityConfig) -> Plan:
     """Return which images are checked for what; everything that can be refused is refused.
 
@@ -132,10 +106,15 @@ def plan(config: RawQualityConfig) -> Plan:
             "The table has another ending", where="OUTPUT_TSV", found=config.output_tsv,
             fix=f"End its name in {ENDING}",
         )  # fmt: skip
+    if config.page is not None and config.page.suffix != PAGE_ENDING:
+        raise UsageError(
+            "The page has another ending", where="--page", found=config.page,
+            fix=f"End its name in {PAGE_ENDING}",
+        )  # fmt: skip
     checks = _checks(config)
     home = bids.check(config.bids_directory)
     planned = Plan(config, tuple(_files(config, bids.index(home))), checks)
-    for path in planned.outputs:
+    for path in planned.written:
         if not config.overwrite:
             refuse_existing(path)
         refuse_unwritable(path)
