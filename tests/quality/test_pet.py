@@ -116,11 +116,12 @@ def test_an_image_that_cannot_be_read_does_not_pass_and_the_others_go_on(caps):
     assert len(table) == 3
 
 
-def test_an_image_on_another_grid_is_named(caps):
+@pytest.mark.parametrize("name", ["sub-1", "sub-3"])
+def test_an_image_on_another_grid_than_most_is_named(caps, name):
     moved = AFFINE.copy()
     moved[0, 3] += 1
-    images.write(caps / NAME.format("sub-3"), brain(), affine=moved)
-    with pytest.raises(PartialError, match=r"not on the grid.*sub-3"):
+    images.write(caps / NAME.format(name), brain(), affine=moved)
+    with pytest.raises(PartialError, match=rf"1 of 3 images.*not on the grid.*{name}"):
         quality_check_pet_linear(config(caps, contour_mask=contour_file(caps)))
 
 
@@ -137,6 +138,13 @@ def test_what_can_be_refused_is_refused_before_anything_is_written(caps, setting
     with pytest.raises(error, match=words):
         quality_check_pet_linear(config(caps, contour_mask=contour_file(caps), **settings))
     assert not (caps.parent / "pet.tsv").exists()
+
+
+def test_images_none_of_which_can_be_read_are_refused(caps):
+    for name in ("sub-1", "sub-2", "sub-3"):
+        (caps / NAME.format(name)).write_bytes(b"")
+    with pytest.raises(InvalidDataError, match="None of the 3 images can be read"):
+        quality_check_pet_linear(config(caps, contour_mask=contour_file(caps)))
 
 
 def test_masks_that_are_none_and_tables_that_are_there_are_refused(caps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +31,7 @@ PUBLISHED_MASK = "0c561ce7de343219e42861b87a359420f9d485da37a8f64d1366ee9bb5460e
 """SHA-256 of qc_pet_mask_contour.nii.gz."""
 COLUMNS = (PARTICIPANT, SESSION, "pass_probability", PASSED)
 _ENDING = ".tsv"
+_DIGITS_MM = 2
 _LEAST_SIGNAL = 0.35
 """Of the range of an image: what is below counts as nothing."""
 _NEAR_MM, _FAR_MM = 6.0, 9.0
@@ -177,23 +179,29 @@ def _look(job: Job) -> float:
 
 
 def _frame(paths: list[Path]) -> Frame:
-    """Return the grid of the first image that can be read.
+    """Return the grid that most of the images have.
 
     Raises
     ------
     InvalidDataError
-        None can.
+        None can be read.
     """
+    frames: list[Frame] = []
     errors = []
     for path in paths:
         try:
-            return images.read_frame(path)
+            frames.append(images.read_frame(path))
         except ClinicaDLError as error:
             errors.append(error)
-    raise InvalidDataError(
-        f"None of the {len(paths)} images can be read", found=f"first: {errors[0]}",
-        fix="Preprocess them again",
-    )  # fmt: skip
+    if not frames:
+        raise InvalidDataError(
+            f"None of the {len(paths)} images can be read", found=f"first: {errors[0]}",
+            fix="Preprocess them again",
+        )  # fmt: skip
+    # -0 and 0 are one place.
+    keys = [(frame.shape, (frame.affine.round(_DIGITS_MM) + 0.0).tobytes()) for frame in frames]
+    ((most, _),) = Counter(keys).most_common(1)
+    return frames[keys.index(most)]
 
 
 def _around_the_brain(frame: Frame) -> Mask:
