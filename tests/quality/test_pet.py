@@ -158,6 +158,7 @@ def test_masks_that_are_none_and_tables_that_are_there_are_refused(caps):
         quality_check_pet_linear(config(caps, contour_mask=mask))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_pet_passes_where_it_belongs_and_not_elsewhere(real_data, tmp_path):
     pytest.importorskip("nilearn", reason="the brain mask comes with nilearn")
