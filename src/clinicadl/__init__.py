@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
+    from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
+    from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
+    from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
+    from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
+    from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
+    from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
@@ -73,6 +79,7 @@ _HOMES = {
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
     "LabelsConfig": "clinicadl.config.labels:LabelsConfig",
     "MetadataConfig": "clinicadl.config.labels:MetadataConfig",
+    "PetQualityConfig": "clinicadl.config.quality_caps:PetQualityConfig",
     "PredictConfig": "clinicadl.config.predict:PredictConfig",
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
     "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
@@ -80,10 +87,12 @@ _HOMES = {
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
+    "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
+    "VolumeQualityConfig": "clinicadl.config.quality_caps:VolumeQualityConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
@@ -104,6 +113,9 @@ _HOMES = {
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preview": "clinicadl.report.preview:preview",
+    "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
+    "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
+    "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from clinicadl.config.base import Section, setting
+
+
+def _is_one_of_them(shard: str) -> str:
+    number, n_shards = map(int, shard.split("/"))
+    if not 1 <= number <= n_shards:
+        raise ValueError(f"shards are counted from 1/{n_shards} to {n_shards}/{n_shards}")
+    return shard
+
+
+Shard = Annotated[str, Field(pattern=r"^[0-9]{1,6}/[0-9]{1,6}$"), AfterValidator(_is_one_of_them)]
+"""K/N: which of the parts of some work, counted from 1."""
 
 
 class JobsConfig(Section):

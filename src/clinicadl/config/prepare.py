@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import field_validator, model_validator
 
 from clinicadl.config.base import Choice, Section, from_table, setting
-from clinicadl.config.jobs import JobsConfig
+from clinicadl.config.jobs import JobsConfig, Shard
 from clinicadl.config.mode import MODES, MODES_GROUP, ImageMode, RoiMode
 from clinicadl.config.preprocessing import PREPROCESSINGS
 from clinicadl.config.raw import RAW, RAW_GROUP, Interpolation, Raw
@@ -39,11 +39,10 @@ class Preparing(Section):
     participant_label: tuple[str, ...] = setting(
         (), "Participants that are taken, of all or of the table; with or without sub-"
     )
-    shard: str | None = setting(
+    shard: Shard | None = setting(
         None,
         "K/N: of the sorted sessions every N-th from the K-th on, for N machines; "
         "needs --extract_json",
-        pattern=r"^[0-9]{1,6}/[0-9]{1,6}$",
     )
     jobs: JobsConfig = JobsConfig()
     n_shards: int | None = setting(
@@ -53,15 +52,6 @@ class Preparing(Section):
         None, "Name of the extraction JSON (default: extract_<unix seconds>.json)", short="ej"
     )
     n_proc: int = setting(2, "Processes", short="np", ge=1)
-
-    @field_validator("shard")
-    @classmethod
-    def _is_one_of_them(cls, shard: str | None) -> str | None:
-        if shard is not None:
-            number, n_shards = map(int, shard.split("/"))
-            if not 1 <= number <= n_shards:
-                raise ValueError(f"shards are counted from 1/{n_shards} to {n_shards}/{n_shards}")
-        return shard
 
     @model_validator(mode="after")
     def _agree(self) -> Preparing:
