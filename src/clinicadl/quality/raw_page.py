@@ -117,7 +117,7 @@ def _drawn(path: Path) -> str:
 
 
 def _planes(volume: NDArray[np.float32], edges: NDArray[np.float64]) -> Pixels:
-    """Return the sagittal, coronal and axial middle planes side by side, front and top up."""
+    """Return the sagittal, coronal and axial middle planes side by side: the right is on the left."""
     low, high = float(volume.min()), float(np.percentile(volume, _BRIGHTEST))
     scale = 255 / (high - low) if high > low else 0.0
     extents = np.array(volume.shape) * edges
@@ -133,7 +133,7 @@ def _planes(volume: NDArray[np.float32], edges: NDArray[np.float64]) -> Pixels:
         grey = np.clip((plane[np.ix_(*at)] - low) * scale, 0, 255).astype(np.uint8)
         strip = np.zeros((_LONGEST, sizes[wide] + 4), np.uint8)
         top = (_LONGEST - sizes[tall]) // 2
-        strip[top : top + sizes[tall], 2:-2] = grey.T[::-1]
+        strip[top : top + sizes[tall], 2:-2] = grey.T[::-1, ::-1]
         strips.append(strip)
     return np.concatenate(strips, axis=1)
 
