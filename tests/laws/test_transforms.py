@@ -30,6 +30,7 @@ NEUTRAL = {
     "CropPad": {"shift": 0},
     "Smoothing": {"sigma": 0},
     "RandomBlur": {"std": (0, 0)},
+    "DownSampling": {"factor": (1, 1)},
     "Gamma": {"log_gamma": 0},
     "Flip": {"axes": ()},
     "RandomSwap": {"iterations": 0},

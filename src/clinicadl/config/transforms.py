@@ -145,6 +145,15 @@ class RandomBlur(Augmentation):
     std: Span = setting((0.0, 2.0), "Standard deviation along each axis", unit="voxels")
 
 
+class DownSampling(Augmentation):
+    """Thick slices along an axis that is drawn."""
+
+    builds: ClassVar[str] = "clinicadl.transforms.augment:draw_down_sampling"
+
+    name: Literal["DownSampling"] = "DownSampling"
+    factor: Counts = setting((2, 4), "Thickness of the slices", unit="voxels")
+
+
 class Gamma(Augmentation):
     """Intensities to a power; those below 0 keep their sign."""
 
@@ -268,6 +277,7 @@ AUGMENTATIONS: dict[str, type[Choice]] = {
     "CropPad": CropPad,
     "Smoothing": Smoothing,
     "RandomBlur": RandomBlur,
+    "DownSampling": DownSampling,
     "Gamma": Gamma,
     "Flip": Flip,
     "RandomSwap": RandomSwap,

@@ -41,7 +41,15 @@ def first_source(config: FromImagesConfig) -> StoredImage:
     return caps.select(found.stored, first, where=found.where)[0]
 
 
-def baseline_sources(config: FromImagesConfig) -> list[StoredImage]:
+class Listed(NamedTuple):
+    """An image of the table, with what the table says of it."""
+
+    image: StoredImage
+    columns: dict[str, str]
+    """The columns besides the identifiers."""
+
+
+def baseline_sources(config: FromImagesConfig, n_subjects: int) -> list[Listed]:
     """Return the first session of each of the first ``n_subjects`` participants of the table.
 
     Without a table, the first session that has an image counts.
@@ -54,19 +62,45 @@ def baseline_sources(config: FromImagesConfig) -> list[StoredImage]:
         A session that is needed has no image.
     """
     found = _candidates(config)
-    firsts = sessions.sessions_of(sessions.baseline(found.table))
-    if config.n_subjects > len(firsts):
+    firsts = sessions.baseline(found.table)
+    if n_subjects > len(firsts):
         raise UsageError(
-            f"{config.n_subjects} participants are needed, one for each image of a label",
+            f"{n_subjects} participants are needed, one for each image of a label",
             where=found.where,
             found=f"{len(firsts)} participants",
             fix=f"Give --n_subjects {len(firsts)} or less",
         )
-    return caps.select(found.stored, firsts[: config.n_subjects], where=found.where)
+    return _listed(found, firsts[:n_subjects])
 
 
-def new_path(config: FromImagesConfig, source: StoredImage, participant: str, session: str) -> Path:
+def listed_sources(config: FromImagesConfig) -> list[Listed]:
+    """Return every session of the table, or of the CAPS where there is none.
+
+    Raises
+    ------
+    MissingInputError
+        A session has no image.
+    """
+    found = _candidates(config)
+    return _listed(found, found.table)
+
+
+def _listed(found: _Candidates, table: pd.DataFrame) -> list[Listed]:
+    chosen = caps.select(found.stored, sessions.sessions_of(table), where=found.where)
+    columns = table.drop(columns=[sessions.PARTICIPANT, sessions.SESSION])
+    rows = columns.astype(object).where(columns.notna(), "n/a").astype(str).to_dict("records")
+    return [
+        Listed(image, {str(name): value for name, value in row.items()})
+        for image, row in zip(chosen, rows, strict=True)
+    ]
+
+
+def new_path(
+    config: FromImagesConfig, source: StoredImage, participant: str, session: str, *, tag: str = ""
+) -> Path:
     """Return where a new image lies, relative to its CAPS: folder and name as the source's.
+
+    ``tag`` is put behind participant and session, where every preprocessing still finds the image.
 
     Raises
     ------
@@ -77,7 +111,7 @@ def new_path(config: FromImagesConfig, source: StoredImage, participant: str, se
     folder = source.path.parent.relative_to(home)
     entities = rf"{re.escape(source.participant)}_(?:{re.escape(source.session)}_)?"
     rest = re.sub(f"^{entities}", "", source.path.name)
-    path = folder / f"{participant}_{session}_{rest}"
+    path = folder / f"{participant}_{session}_{tag}{rest}"
     pattern = naming.pattern(config.preprocessing)
     if not fnmatch.fnmatchcase(path.as_posix().lower(), pattern.lower()):
         raise UsageError(

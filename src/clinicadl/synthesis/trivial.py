@@ -62,7 +62,7 @@ def plan(config: TrivialConfig) -> Plan:
         The generated CAPS exists already, or cannot be written.
     """
     check_output(config)
-    sources = baseline_sources(config)
+    sources = [one.image for one in baseline_sources(config, config.n_subjects)]
     given = None if config.mask_path is None else masks.read_masks(config.mask_path)
     path, image = _first_readable(sources)
     masks.pair_of(image, given, where=path)

@@ -24,6 +24,7 @@ from clinicadl.config.transforms import (
     Affine,
     BiasField,
     CropPad,
+    DownSampling,
     Elastic,
     Erasing,
     Flip,
@@ -117,6 +118,34 @@ def draw_blur(settings: RandomBlur, generator: np.random.Generator, shape: Shape
 def blur(image: Tensor, *, stds: Sequence[float]) -> Tensor:
     """Return the sample filtered along its axes by Gaussians, in voxels; channels stay apart."""
     return torch.from_numpy(ndimage.gaussian_filter(image.numpy(), (0, *stds)))
+
+
+def draw_down_sampling(
+    settings: DownSampling, generator: np.random.Generator, shape: Shape
+) -> Applied:
+    """Return the thickness of the slices, and their axis."""
+    return partial(
+        down_sampling,
+        factor=int(generator.integers(*settings.factor, endpoint=True)),
+        axis=int(generator.integers(len(shape) - 1)),
+    )
+
+
+def down_sampling(image: Tensor, *, factor: int, axis: int) -> Tensor:
+    """Return the sample as if its slices were ``factor`` voxels thick along an axis.
+
+    Each slice has the mean of its voxels; between the centres of two slices the values lie on a
+    line, and outside of the first and the last they stay.
+    """
+    size = image.shape[axis + 1]
+    starts = np.arange(0, size, factor)
+    stops = np.minimum(starts + factor, size)
+    centres = (starts + stops - 1) / 2
+    voxel = np.arange(size)
+    mean = ((voxel >= starts[:, None]) & (voxel < stops[:, None])) / (stops - starts)[:, None]
+    back = np.stack([np.interp(voxel, centres, one) for one in np.eye(len(starts))], axis=1)
+    thick = np.moveaxis(image.numpy(), axis + 1, -1) @ (back @ mean).T.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(thick, -1, axis + 1)))
 
 
 def draw_gamma(settings: Gamma, generator: np.random.Generator, shape: Shape) -> Applied:
@@ -229,17 +258,24 @@ def draw_motion(settings: Motion, generator: np.random.Generator, shape: Shape) 
 
 
 def motion(
-    image: Tensor, *, degrees: np.ndarray, translation: np.ndarray, times: np.ndarray
+    image: Tensor,
+    *,
+    degrees: np.ndarray,
+    translation: np.ndarray,
+    times: np.ndarray,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Tensor:
     """Return the sample as if it had moved at some times of its acquisition.
 
-    Shapes (moves, 3), (moves, 3) and (moves,).
+    Shapes (moves, 3), (moves, 3) and (moves,). The translation is in units of ``spacing``, the
+    edges of a voxel: in voxels by default.
     """
     return _changed(
         image,
         _torchio().Motion(
             degrees=degrees, translation=translation, times=times, image_interpolation="linear"
         ),
+        spacing,
     )
 
 
@@ -335,10 +371,11 @@ def _torchio() -> Any:
         raise MissingExtraError("torchio", "augment") from error
 
 
-def _changed(image: Tensor, transform: Any) -> Tensor:
+def _changed(image: Tensor, transform: Any, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
     """Return the sample after a transform of TorchIO that draws nothing."""
     torchio = _torchio()
-    sample = torchio.Subject(image=torchio.ScalarImage(tensor=image))
+    affine = np.diag([*spacing, 1.0])
+    sample = torchio.Subject(image=torchio.ScalarImage(tensor=image, affine=affine))
     # To call the transform would toss a coin with the generator that torch shares with everybody.
     changed: Tensor = transform.apply_transform(sample)["image"].data
     return changed
