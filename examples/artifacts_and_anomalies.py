@@ -44,8 +44,8 @@ def find_artifact(folder: Path, name: str, severity: int) -> list[dict[str, obje
     """Train a network to tell spoilt from untouched images; judge it on other participants."""
     source, caps, maps = folder / "caps", folder / f"{name}-{severity}", folder / f"maps-{name}"
     run(
-        f"clinicadl generate artifacts {source} {caps} --preprocessing custom -cn {SUFFIX} --{name} "
-        f"--severity {severity} --share 0.5 --keep_background "
+        f"clinicadl generate artifacts {source} {caps} --preprocessing custom -cn {SUFFIX} "
+        f"--{name} --severity {severity} --share 0.5 --keep_background "
         f"--participants_tsv {source}/labels.tsv"
     )
     run(f"clinicadl tsvtools split {caps}/data.tsv --subset_name test --n_test 40")
@@ -120,8 +120,8 @@ def find_anomaly(folder: Path, degrees: list[int]) -> list[dict[str, object]]:
     for degree in degrees:
         lowered = folder / f"lowered-{degree}"
         run(
-            f"clinicadl generate hypometabolic {caps} {lowered} --preprocessing custom -cn {SUFFIX} "
-            f"--participants_tsv {test} --n_subjects {n_test} --mask {folder}/mask.nii.gz "
+            f"clinicadl generate hypometabolic {caps} {lowered} --preprocessing custom "
+            f"-cn {SUFFIX} --participants_tsv {test} --n_subjects {n_test} --mask {folder}/mask.nii.gz "
             f"--anomaly_degree {degree} --sigma 1"
         )
         run(f"clinicadl prepare-data image {lowered} custom --custom_suffix {SUFFIX} -ej whole")
@@ -182,15 +182,18 @@ def main() -> int:
     if arguments.folder.exists():
         print(f"There is something at {arguments.folder}: remove it, or give another --folder")
         return 73
-    table = copy_caps(arguments.data, arguments.folder)
-    table = table[table["participant_id"] != SAME_PERSON]
-    table.to_csv(arguments.folder / "caps/labels.tsv", sep="\t", index=False)
-    found = [
-        find_artifact(arguments.folder, name, arguments.severity) for name in arguments.artifacts
-    ]
-    anomalies = find_anomaly(arguments.folder, arguments.degrees) if arguments.degrees else []
-    for rows in ([row for rows in found for row in rows], anomalies):
-        print(pd.DataFrame(rows).round(3).to_string(index=False), end="\n\n")
+    people = copy_caps(arguments.data, arguments.folder)
+    people = people[people["participant_id"] != SAME_PERSON]
+    people.to_csv(arguments.folder / "caps/labels.tsv", sep="\t", index=False)
+    tables = []
+    if arguments.artifacts:
+        found = [find_artifact(arguments.folder, name, arguments.severity)
+                 for name in arguments.artifacts]  # fmt: skip
+        tables.append([row for rows in found for row in rows])
+    if arguments.degrees:
+        tables.append(find_anomaly(arguments.folder, arguments.degrees))
+    for table in tables:
+        print(pd.DataFrame(table).round(3).to_string(index=False), end="\n\n")
     return 0
 
 

@@ -143,7 +143,17 @@ def changing(kind, region):
     ],
 )
 def test_changed_images_are_made_as_a_dry_run_says(source, region, tmp_path, invoke, kind, names):
-    words = ("generate", kind, *changing(kind, region), source, tmp_path / "new", "--share", 0.3)
+    words = (
+        "generate",
+        kind,
+        *changing(kind, region),
+        source,
+        tmp_path / "new",
+        "-np",
+        1,
+        "--share",
+        0.3,
+    )
     before = bits(tmp_path)
     code, said, err = invoke(*words, "--dry-run")
     assert code == 0, err
@@ -169,7 +179,7 @@ def test_a_range_is_two_values_behind_one_flag_or_two(source, tmp_path, invoke, 
     pytest.importorskip("torchio")
     code, _, said = invoke(
         "generate", "artifacts", "--motion", "--contrast", "--gamma", "-0.3", "-.1",
-        "--num_transforms", 1, "--translation", *form, source, tmp_path / "new",
+        "--num_transforms", 1, "-np", 1, "--translation", *form, source, tmp_path / "new",
     )  # fmt: skip
     assert code == 0, said
     for path in (tmp_path / "new").rglob("*_art-mot-con_*.json"):
@@ -201,10 +211,18 @@ def test_changes_that_mean_nothing_are_refused(source, tmp_path, invoke, words, 
 @pytest.mark.parametrize("kind", ["artifacts", "hypometabolic", "atrophy"])
 def test_what_was_changed_is_read_by_prepare_data(source, region, tmp_path, invoke, kind):
     new = tmp_path / "new"
-    assert invoke("generate", kind, *changing(kind, region), source, new)[0] == 0
+    assert invoke("generate", kind, *changing(kind, region), source, new, "-np", 1)[0] == 0
     pet = ["--tracer", "18FFDG", "-suvr", "pons"] if kind == "hypometabolic" else []
     code, said, err = invoke(
-        "prepare-data", "image", new, "pet-linear" if pet else "t1-linear", *pet, "-ej", "all"
+        "prepare-data",
+        "image",
+        new,
+        "pet-linear" if pet else "t1-linear",
+        *pet,
+        "-ej",
+        "all",
+        "-np",
+        1,
     )
     assert code == 0, err
     assert f"{2 if pet else 3} tensors written" in said

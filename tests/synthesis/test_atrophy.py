@@ -13,7 +13,7 @@ from clinicadl.config.read import settings
 from clinicadl.draws import generator
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError
 from clinicadl.layouts import images
-from clinicadl.synthesis.atrophy import plan
+from clinicadl.synthesis.atrophy import plan, with_less_tissue
 from clinicadl.synthesis.deformation import TOLERANCE
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -116,9 +116,55 @@ def test_regions_of_a_label_map_are_the_same_as_their_masks(source, masks, tmp_p
         plan(config_of(source, tmp_path / "three", regions=("Middle",), **atlas))
 
 
+def test_tissue_gives_way_to_fluid(source, masks, tmp_path):
+    folder = generate_atrophy(
+        config_of(
+            source,
+            tmp_path / "new",
+            mask=masks,
+            method="loss",
+            fluid=20,
+            margin=None,
+            atrophy_percent=(25, 50),
+        )
+    )
+    table = pd.read_csv(folder / "data.tsv", sep="\t")
+    assert list(table["atrophy"]) == ["lost"] * 3
+    inside = sum(images.read(mask).voxels for mask in masks) == 1
+    for row in table.itertuples():
+        stem = f"{row.participant_id}_{row.session_id}"
+        before = images.read(next(source.rglob(f"{stem}_*"))).voxels
+        after = images.read(next(folder.rglob(f"{stem}_atr-lost_T1w.nii.gz"))).voxels
+        share = row.atrophy_percent / 100
+        for old, new in zip(before[inside], after[inside], strict=True):
+            assert new == pytest.approx(old if old < 20 else old - share * (old - 20), rel=1e-5)
+        np.testing.assert_array_equal(after[~inside], before[~inside])
+        loss = images.read(folder / "loss" / f"{stem}_loss.nii.gz").voxels
+        np.testing.assert_allclose(loss, np.where(inside, share, 0), rtol=1e-5)
+
+
+def test_the_loss_is_a_share_of_what_is_brighter_than_fluid():
+    voxels = np.array([0.0, 0.1, 0.15, 0.5, 1.0])
+    thinner = with_less_tissue(voxels, np.array([1.0, 1.0, 1.0, 0.2, 1.0]), fluid=0.15)
+    np.testing.assert_allclose(thinner, [0, 0.1, 0.15, 0.43, 0.15], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"mask": ("a.nii",), "method": "loss"}, ("--fluid",)),
+        ({"mask": ("a.nii",), "fluid": 3}, ("--method loss",)),
+        ({"mask": ("a.nii",), "method": "loss", "fluid": 3}, ("--margin means nothing",)),
+        (
+            {
+                "mask": ("a.nii",),
+                "method": "loss",
+                "fluid": 3,
+                "margin": None,
+                "atrophy_percent": (-5, 5),
+            },
+            ("not grow",),
+        ),
         ({}, ("must be said once", "--mask")),
         ({"mask": ("a.nii",), "atlas": "b.nii", "atlas_labels": "c.tsv"}, ("must be said once",)),
         ({"atlas": "b.nii", "regions": ("A",)}, ("given together",)),

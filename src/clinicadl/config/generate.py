@@ -288,14 +288,20 @@ class AtrophyConfig(ChangedConfig):
         None, "Table of the label map, with the columns index and name"
     )
     regions: tuple[str, ...] = setting((), "Names of regions of the label map")
+    method: Literal["deformation", "loss"] = setting(
+        "deformation",
+        "Whether the regions shrink, or keep their size while fluid takes the place of tissue",
+    )
     atrophy_percent: Range = setting(
-        (20.0, 20.0), "Volume that the regions lose, drawn for each image; below 0 they grow",
+        (20.0, 20.0),
+        "Volume, or tissue, that the regions lose, drawn for each image; below 0 they grow",
         unit="%",
-    )  # fmt: skip
-    margin: float = setting(
-        20.0, "Width of the tissue around a region that gives way", unit="mm", gt=0,
+    )
+    margin: float | None = setting(
+        None, "Width of the tissue around a region that gives way (default: 20)", unit="mm", gt=0,
         allow_inf_nan=False,
     )  # fmt: skip
+    fluid: float | None = setting(None, "Intensity of fluid, for the loss", allow_inf_nan=False)
 
     @field_validator("atrophy_percent", mode="before")
     @classmethod
@@ -321,4 +327,14 @@ class AtrophyConfig(ChangedConfig):
         _has_labels(self.atlas, self.atlas_labels)
         if bool(self.regions) != (self.atlas is not None):
             raise ValueError("--regions names regions of --atlas: they are given together")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_method(self) -> AtrophyConfig:
+        if (self.method == "loss") != (self.fluid is not None):
+            raise ValueError("--method loss and --fluid are given together")
+        if self.method == "loss" and self.margin is not None:
+            raise ValueError("--margin means nothing in --method loss, which moves nothing")
+        if self.method == "loss" and self.atrophy_percent[0] < 0:
+            raise ValueError("tissue can be lost, and not grow, in --method loss")
         return self
