@@ -121,8 +121,8 @@ def find_anomaly(folder: Path, degrees: list[int]) -> list[dict[str, object]]:
         lowered = folder / f"lowered-{degree}"
         run(
             f"clinicadl generate hypometabolic {caps} {lowered} --preprocessing custom "
-            f"-cn {SUFFIX} --participants_tsv {test} --n_subjects {n_test} --mask {folder}/mask.nii.gz "
-            f"--anomaly_degree {degree} --sigma 1"
+            f"-cn {SUFFIX} --participants_tsv {test} --n_subjects {n_test} "
+            f"--mask {folder}/mask.nii.gz --anomaly_degree {degree} --sigma 1"
         )
         run(f"clinicadl prepare-data image {lowered} custom --custom_suffix {SUFFIX} -ej whole")
         run(

@@ -13,11 +13,13 @@ from clinicadl.errors import InvalidDataError
 from clinicadl.layouts.images import Image
 from clinicadl.synthesis.deformation import (
     TOLERANCE,
+    Deformation,
     deformation_of,
     deformed,
     flow,
     in_world,
     jacobian_of,
+    on_image,
 )
 
 WHERE = Path("image.nii.gz")
@@ -31,7 +33,12 @@ def ball(centre=(14, 13, 12), radius=4.0, stretch=(1, 1, 1)):
 
 
 def some(inside, percent, *, affine=AFFINE, margin_mm=14.0):
-    return deformation_of(inside, affine, percent=percent, margin_mm=margin_mm, where=WHERE)
+    """Return a deformation whose box is the whole image."""
+    found = deformation_of(inside, affine, percent=percent, margin_mm=margin_mm, where=WHERE)
+    whole = [np.zeros((3, *GRID)), np.zeros((3, *GRID)), np.ones(GRID)]
+    for to, part in zip(whole, found[1:], strict=True):
+        to[(..., *found.box)] = part
+    return Deformation(tuple(slice(0, size) for size in GRID), *whole)
 
 
 regions = st.builds(
@@ -63,6 +70,20 @@ def test_the_jacobian_is_that_of_the_map_by_finite_differences():
     ]
     expected = np.dot(columns[0], np.cross(columns[1], columns[2]))
     np.testing.assert_allclose(found.jacobian[i, j, k], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("centre", [(14, 13, 12), (7, 13, 20)])
+def test_the_box_holds_all_that_moves(centre):
+    """Nothing is lost at its faces: neither slopes of the map nor feet of splines."""
+    inside = ball(centre, radius=3)
+    found = deformation_of(inside, AFFINE, percent=20, margin_mm=8, where=WHERE)
+    whole = some(inside, 20, margin_mm=8)
+    np.testing.assert_array_equal(jacobian_of(whole.displacement), whole.jacobian)
+    np.testing.assert_array_equal(
+        on_image(found.jacobian, found.box, GRID, still=1), whole.jacobian.astype(np.float32)
+    )
+    image = Image(generator(0, "image").random(GRID, dtype=np.float32), AFFINE, None)
+    np.testing.assert_allclose(deformed(image, found), deformed(image, whole), atol=1e-6)
 
 
 def test_the_jacobian_of_a_linear_map_is_its_determinant():

@@ -15,7 +15,13 @@ from clinicadl.draws import generator
 from clinicadl.layouts.images import Image
 from clinicadl.synthesis import regions
 from clinicadl.synthesis.changed import UNTOUCHED, Changed, Kind, first_touched, plan_changed
-from clinicadl.synthesis.deformation import Deformation, deformation_of, deformed, in_world
+from clinicadl.synthesis.deformation import (
+    Deformation,
+    deformation_of,
+    deformed,
+    in_world,
+    on_image,
+)
 from clinicadl.synthesis.generated import Plan, complete
 from clinicadl.synthesis.regions import Regions
 from clinicadl.synthesis.sources import listed_sources
@@ -131,13 +137,14 @@ def _change(
         thinner = with_less_tissue(source.voxels, loss, fluid=config.fluid)
         return Changed(thinner, {**numbers, "fluid": config.fluid}, {"mask": mask, "loss": loss})
     found = _deformation(config, inside, source, path, percent)
-    numbers["volume_ratio"] = float(found.jacobian[inside].mean())
+    numbers["volume_ratio"] = float(found.jacobian[inside[found.box]].mean())
+    moved = in_world(found.displacement, source.affine)
     return Changed(
         deformed(source, found),
         numbers,
         {
             "mask": mask,
-            "jacobian": found.jacobian.astype(np.float32),
-            "displacement": in_world(found.displacement, source.affine),
+            "jacobian": on_image(found.jacobian, found.box, inside.shape, still=1),
+            "displacement": on_image(moved, found.box, inside.shape, still=0),
         },
     )
