@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=HERE / "anomalies", help="where to work")
     parser.add_argument("--artifacts", nargs="*", choices=ARTIFACTS, default=ARTIFACTS)
     parser.add_argument("--severity", type=int, default=1)
-    parser.add_argument("--degrees", type=int, nargs="*", default=[10, 20, 30])
+    parser.add_argument("--degrees", type=int, nargs="*", default=[10, 30])
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         print(f"The scans are not here: {arguments.data}")

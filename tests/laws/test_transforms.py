@@ -32,6 +32,8 @@ NEUTRAL = {
     "RandomBlur": {"std": (0, 0)},
     "DownSampling": {"factor": (1, 1)},
     "Gamma": {"log_gamma": 0},
+    "Hypometabolism": {"degree": (0, 0)},
+    "Atrophy": {"volume": (0, 0)},
     "Flip": {"axes": ()},
     "RandomSwap": {"iterations": 0},
     "BiasField": {"coefficients": 0},

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from clinicadl.config.generate import HypometabolicConfig
 from clinicadl.layouts.images import Image
@@ -19,6 +18,7 @@ from clinicadl.synthesis.generated import Plan, complete
 from clinicadl.synthesis.pathologies import regions_of
 from clinicadl.synthesis.regions import Regions
 from clinicadl.synthesis.sources import baseline_sources
+from clinicadl.transforms.augment import lowered, smoothed
 
 PATHOLOGY, PERCENTAGE = "pathology", "percentage"
 """Columns of the table."""
@@ -83,9 +83,7 @@ def factors(inside: NDArray[np.bool_], *, percent: float, sigma: float) -> NDArr
     sigma
         Standard deviation of the Gaussian, in voxels.
     """
-    sharp = np.where(inside, 1 - percent / 100, 1.0)
-    smooth: NDArray[np.float32] = gaussian_filter(sharp, sigma).astype(np.float32)
-    return smooth
+    return lowered(smoothed(inside, sigma), percent / 100)
 
 
 def _regions(config: HypometabolicConfig) -> Regions:

@@ -8,10 +8,11 @@ tensor (channel, then the axes of space), which it leaves as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from itertools import product
 from math import exp, log, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor
 from clinicadl import draws
 from clinicadl.config.transforms import (
     Affine,
+    Atrophy,
     BiasField,
     CropPad,
     DownSampling,
@@ -30,6 +32,7 @@ from clinicadl.config.transforms import (
     Flip,
     Gamma,
     Ghosting,
+    Hypometabolism,
     Motion,
     Noise,
     RandomBlur,
@@ -38,6 +41,7 @@ from clinicadl.config.transforms import (
     Spike,
 )
 from clinicadl.errors import MissingExtraError, UsageError
+from clinicadl.layouts import images
 
 Applied = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -157,6 +161,115 @@ def gamma(image: Tensor, *, power: float) -> Tensor:
     """Return the sample to a power; what is below 0 keeps its sign."""
     voxels = image.numpy()
     return torch.from_numpy(np.copysign(np.abs(voxels) ** np.float32(power), voxels))
+
+
+def draw_hypometabolism(
+    settings: Hypometabolism, generator: np.random.Generator, shape: Shape
+) -> Applied:
+    """Return how much is lost, and where: in the mask, or in a ball whose centre is drawn.
+
+    Raises
+    ------
+    UsageError
+        The mask has another shape than the sample.
+    MissingInputError
+        There is no such mask.
+    InvalidDataError
+        The mask is no image.
+    """
+    share = generator.uniform(*settings.degree)
+    centre, radius = _draw_ball(settings.radius, generator, shape)
+    if settings.mask is None:
+        return partial(
+            hypometabolism, share=share, sigma=settings.sigma, centre=centre, radius=radius
+        )
+    found = images.read_frame(settings.mask).shape
+    if found != tuple(shape[1:]):
+        raise UsageError(
+            "The mask of Hypometabolism does not lie on the grid of the samples",
+            where=settings.mask,
+            found=f"{'x'.join(map(str, found))} for {'x'.join(map(str, shape[1:]))}",
+            fix="Resample it; patches, regions and slices take no mask",
+        )
+    return partial(hypometabolism, share=share, sigma=settings.sigma, mask=settings.mask)
+
+
+def hypometabolism(
+    image: Tensor,
+    *,
+    share: float,
+    sigma: float,
+    centre: Sequence[float] = (),
+    radius: float = 0.0,
+    mask: Path | None = None,
+) -> Tensor:
+    """Return the sample times 1 - share in a mask or a ball, and 1 outside, with a smooth edge."""
+    if mask is None:
+        soft = smoothed(_distance(centre, image.shape) <= radius, sigma)
+    else:
+        soft = _smoothed_mask(mask, sigma)
+    return image * torch.from_numpy(lowered(soft, share))
+
+
+def smoothed(inside: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a region of 0 and 1 filtered by a Gaussian, in voxels."""
+    soft: np.ndarray = ndimage.gaussian_filter(inside.astype(np.float64), sigma)
+    return soft
+
+
+def lowered(soft: np.ndarray, share: float) -> np.ndarray:
+    """Return what each voxel is multiplied with where a share is lost in a smoothed region."""
+    factors: np.ndarray = (1 - share * soft).astype(np.float32)
+    return factors
+
+
+@lru_cache(maxsize=4)
+def _smoothed_mask(mask: Path, sigma: float) -> np.ndarray:
+    return smoothed(images.read(mask).voxels != 0, sigma)
+
+
+def draw_atrophy(settings: Atrophy, generator: np.random.Generator, shape: Shape) -> Applied:
+    """Return how much volume the centre loses, and the ball."""
+    volume = generator.uniform(*settings.volume)
+    centre, radius = _draw_ball(settings.radius, generator, shape)
+    return partial(atrophy, volume=volume, centre=centre, radius=radius)
+
+
+def atrophy(image: Tensor, *, volume: float, centre: Sequence[float], radius: float) -> Tensor:
+    """Return the sample with a ball shrunk about its centre, and what is outside of it unmoved.
+
+    At distance r the new sample has the value that was at r (1 + a (1 - r^2 / radius^2)^2), with
+    (1 + a)^n = 1 / (1 - volume) in n dimensions. For a between -1 and 1.25, as the bounds of the
+    settings make it, nothing folds.
+    """
+    n_axes = image.ndim - 1
+    stretch = (1 - volume) ** (-1 / n_axes) - 1
+    share = _distance(centre, image.shape) / max(radius, 1e-6)
+    inside = share < 1
+    place = np.argwhere(inside).T.astype(np.float64)
+    from_centre = place - np.asarray(centre)[:, np.newaxis]
+    where = place + from_centre * stretch * (1 - share[inside] ** 2) ** 2
+    shrunk = image.numpy().copy()
+    for channel in shrunk:
+        channel[inside] = ndimage.map_coordinates(channel, where, order=1, mode="nearest")
+    return torch.from_numpy(shrunk)
+
+
+def _draw_ball(
+    radius: tuple[float, float], generator: np.random.Generator, shape: Shape
+) -> tuple[tuple[float, ...], float]:
+    """Return the centre of a ball in the middle half of each axis, and its radius, in voxels."""
+    space = np.array(shape[1:])
+    centre = generator.uniform(space / 4, 3 * space / 4)
+    return tuple(centre.tolist()), float(generator.uniform(*radius) * space.min())
+
+
+def _distance(centre: Sequence[float], shape: Shape) -> np.ndarray:
+    """Return the distance of each voxel of a sample from a point."""
+    grid = np.ogrid[tuple(slice(size) for size in shape[1:])]
+    squared = [(axis - at) ** 2 for axis, at in zip(grid, centre, strict=True)]
+    distance: np.ndarray = np.sqrt(np.asarray(sum(squared)))
+    return distance
 
 
 def draw_flip(settings: Flip, generator: np.random.Generator, shape: Shape) -> Applied:
