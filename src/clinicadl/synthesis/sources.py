@@ -65,7 +65,7 @@ def baseline_sources(config: FromImagesConfig, n_subjects: int) -> list[Listed]:
     firsts = sessions.baseline(found.table)
     if n_subjects > len(firsts):
         raise UsageError(
-            f"{n_subjects} participants are needed, one for each image of a label",
+            f"{n_subjects} participants are needed",
             where=found.where,
             found=f"{len(firsts)} participants",
             fix=f"Give --n_subjects {len(firsts)} or less",
