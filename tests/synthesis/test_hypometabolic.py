@@ -303,3 +303,22 @@ def test_a_mask_elsewhere_or_everywhere_is_refused_before_anything_is_written(so
 def test_more_participants_than_there_are_are_refused(source, mask, tmp_path):
     with pytest.raises(UsageError, match=r"300 participants.*--n_subjects 3"):
         plan(config_of(source, tmp_path / "new", mask=mask, n_subjects=300))
+
+
+@pytest.mark.data
+def test_a_real_pet_image_keeps_its_grid_and_loses_in_the_region(mask, tmp_path):
+    home = REAL / "pet-linear-caps"
+    if not home.is_dir():
+        pytest.skip(f"the PET image is not here: {home}")
+    preprocessing = {"tracer": "15OWater"}
+    config = config_of(
+        home, tmp_path / "new", mask=mask, n_subjects=1, preprocessing=preprocessing,
+        anomaly_degree=50, sigma=0,
+    )  # fmt: skip
+    folder = generate_hypometabolic(config)
+    before = images.read(next(home.rglob("*_pet.nii.gz")))
+    after = images.read(next(folder.rglob("*_pet.nii.gz")))
+    inside = images.read(next((folder / "masks").iterdir())).voxels == 1
+    np.testing.assert_array_equal(after.affine, before.affine)
+    np.testing.assert_array_equal(after.voxels[~inside], before.voxels[~inside])
+    np.testing.assert_allclose(after.voxels[inside], before.voxels[inside] / 2, rtol=1e-6)
