@@ -19,10 +19,10 @@ from clinicadl.config.generate import ChangedConfig
 from clinicadl.draws import generator
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import images
-from clinicadl.layouts.files import whole_file, write_json
+from clinicadl.layouts.files import whole_file
 from clinicadl.layouts.images import Image
 from clinicadl.synthesis.generated import Job, NewImage, Plan, check_output
-from clinicadl.synthesis.sources import Listed, new_path, read_source
+from clinicadl.synthesis.sources import Listed, new_path, read_source, write_origin
 
 UNTOUCHED = "untouched"
 """What the table says of an image that is a copy of its source."""
@@ -118,11 +118,6 @@ def truth_path(image: NewImage, shown: str) -> Path:
                 f"{image.participant}_{image.session}_{shown}.nii.gz")  # fmt: skip
 
 
-def sidecar_path(image: Path) -> Path:
-    """Return where it is written what was done to an image."""
-    return image.with_name(f"{images.stem(image)}.json")
-
-
 def as_stored(source: Image, voxels: NDArray[np.float32]) -> NDArray[Any]:
     """Return voxels as their source stored its own.
 
@@ -179,12 +174,4 @@ def _make(
         images.write(
             caps / truth_path(image, shown), content, affine=source.affine, header=source.header
         )
-    write_json(
-        caps / sidecar_path(image.path),
-        {
-            "command": f"generate {kind.name}",
-            "source": path.relative_to(config.caps_directory).as_posix(),
-            "source_sha256": source.sha256,
-            "changes": done,
-        },
-    )
+    write_origin(config, kind.name, caps / image.path, path, source.sha256, done)

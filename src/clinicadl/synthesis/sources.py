@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from clinicadl.config.generate import FromImagesConfig
 from clinicadl.errors import MissingInputError, UsageError
 from clinicadl.layouts import caps, images, naming
 from clinicadl.layouts.caps import StoredImage
+from clinicadl.layouts.files import write_json
 from clinicadl.synthesis.generated import in_caps
 from clinicadl.tables import sessions
 
@@ -136,6 +138,40 @@ def read_source(path: Path) -> images.Image:
     image = images.read(path)
     images.check_content(image.voxels, path)
     return image
+
+
+def write_origin(
+    config: FromImagesConfig,
+    kind: str,
+    image: Path,
+    source: Path,
+    sha256: str,
+    changes: Mapping[str, Any],
+) -> None:
+    """Write beside a new image what it was made from, and what was done.
+
+    Parameters
+    ----------
+    config
+        Says the CAPS of the source.
+    kind
+        Name of the command.
+    image
+        The new image.
+    source
+        Its source.
+    sha256
+        Of the source's file.
+    changes
+        For JSON; empty for a copy.
+    """
+    content = {
+        "command": f"generate {kind}",
+        "source": source.relative_to(config.caps_directory).as_posix(),
+        "source_sha256": sha256,
+        "changes": dict(changes),
+    }
+    write_json(image.with_name(f"{images.stem(image)}.json"), content)
 
 
 def _candidates(config: FromImagesConfig) -> _Candidates:
