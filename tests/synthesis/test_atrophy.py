@@ -195,9 +195,7 @@ def test_real_hippocampi_shrink_and_ventricles_grow(tmp_path):
     if not home.is_dir():
         pytest.skip(f"the scans are not here: {home}")
     mask = "masks/tpl-MNI152/tpl-MNI152_res-4x4x4_roi-{}_mask.nii.gz"
-    (tmp_path / "two.tsv").write_text(
-        "participant_id\tsession_id\nsub-IXI014\tses-M000\nsub-IXI015\tses-M000\n"
-    )
+    (tmp_path / "one.tsv").write_text("participant_id\tsession_id\nsub-IXI014\tses-M000\n")
     for name, percent, margin in (("hippocampusLeft", 30, 20), ("lateralVentricles", -50, 30)):
         folder = generate_atrophy(
             config_of(
@@ -206,7 +204,7 @@ def test_real_hippocampi_shrink_and_ventricles_grow(tmp_path):
                 mask=(home / mask.format(name),),
                 margin=margin,
                 atrophy_percent=(percent,),
-                participants_tsv=tmp_path / "two.tsv",
+                participants_tsv=tmp_path / "one.tsv",
                 preprocessing={"name": "custom", "custom_suffix": "Brain_res-4x4x4_T1w.nii.gz"},
             )
         )
