@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from clinicadl.config.audit import CheckConfig as CheckConfig
     from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
+    from clinicadl.config.generate import ArtifactsConfig as ArtifactsConfig
+    from clinicadl.config.generate import AtrophyConfig as AtrophyConfig
+    from clinicadl.config.generate import HypometabolicConfig as HypometabolicConfig
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
     from clinicadl.config.generate import TrivialConfig as TrivialConfig
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
+    from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
+    from clinicadl.synthesis.atrophy import generate_atrophy as generate_atrophy
+    from clinicadl.synthesis.hypometabolic import generate_hypometabolic as generate_hypometabolic
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
     from clinicadl.synthesis.trivial import generate_trivial as generate_trivial
@@ -70,11 +76,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdaptConfig": "clinicadl.config.summary:AdaptConfig",
     "AnalysisConfig": "clinicadl.config.summary:AnalysisConfig",
+    "ArtifactsConfig": "clinicadl.config.generate:ArtifactsConfig",
+    "AtrophyConfig": "clinicadl.config.generate:AtrophyConfig",
     "AuditConfig": "clinicadl.config.audit:AuditConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
     "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
+    "HypometabolicConfig": "clinicadl.config.generate:HypometabolicConfig",
     "InterpretConfig": "clinicadl.config.interpret:InterpretConfig",
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
     "LabelsConfig": "clinicadl.config.labels:LabelsConfig",
@@ -97,6 +106,9 @@ _HOMES = {
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
     "check_tables": "clinicadl.guard.audit:check_tables",
+    "generate_artifacts": "clinicadl.synthesis.artifacts:generate_artifacts",
+    "generate_atrophy": "clinicadl.synthesis.atrophy:generate_atrophy",
+    "generate_hypometabolic": "clinicadl.synthesis.hypometabolic:generate_hypometabolic",
     "generate_random": "clinicadl.synthesis.noise:generate_random",
     "generate_shepplogan": "clinicadl.synthesis.shepplogan:generate_shepplogan",
     "generate_trivial": "clinicadl.synthesis.trivial:generate_trivial",
