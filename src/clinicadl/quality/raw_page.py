@@ -117,7 +117,7 @@ def _drawn(path: Path) -> str:
 
 
 def _planes(volume: NDArray[np.float32], edges: NDArray[np.float64]) -> Pixels:
-    """Return the sagittal, coronal and axial middle planes side by side: the right is on the left."""
+    """Return the sagittal, coronal and axial middle planes; the right is on the left."""
     low, high = float(volume.min()), float(np.percentile(volume, _BRIGHTEST))
     scale = 255 / (high - low) if high > low else 0.0
     extents = np.array(volume.shape) * edges
