@@ -16,9 +16,7 @@ def _is_one_of_them(shard: str) -> str:
     return shard
 
 
-Shard = Annotated[
-    str, Field(pattern=r"^[0-9]{1,6}/[0-9]{1,6}$"), AfterValidator(_is_one_of_them)
-]
+Shard = Annotated[str, Field(pattern=r"^[0-9]{1,6}/[0-9]{1,6}$"), AfterValidator(_is_one_of_them)]
 """K/N: which of the parts of some work, counted from 1."""
 
 

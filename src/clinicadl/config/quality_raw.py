@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clinicadl.config.base import Section, setting
-from clinicadl.config.jobs import Shard
+from clinicadl.config.base import setting
+from clinicadl.config.checking import Checking
 
 
-class RawQualityConfig(Section):
+class RawQualityConfig(Checking):
     """The raw images of a BIDS data set, before anything is made of them."""
 
     bids_directory: Path = setting(..., "BIDS data set")
@@ -24,14 +24,6 @@ class RawQualityConfig(Section):
     fail: tuple[str, ...] = setting(
         (), "Checks that only warn, and that a session fails by all the same"
     )
-    participants_tsv: Path | None = setting(
-        None, "Table of the sessions (default: all that there are)", short="tsv"
+    page: Path | None = setting(
+        None, "Page of pictures of the images, those with findings first (.html)"
     )
-    participant_label: tuple[str, ...] = setting(
-        (), "Participants that are taken, of all or of the table; with or without sub-"
-    )
-    shard: Shard | None = setting(
-        None, "K/N: of the sorted sessions every N-th from the K-th on, for N machines"
-    )
-    n_proc: int = setting(2, "Processes", short="np", ge=1)
-    overwrite: bool = setting(False, "Replace the tables of before")

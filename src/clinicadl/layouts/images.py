@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,8 +116,7 @@ def read_stored(path: Path) -> Stored:
         lies about its size.
     """
     content = _inflated(read_bytes(path, "image"), path)
-    # What is mended in silence here is told by `Stored`.
-    with nib.imageglobals.LoggingOutputSuppressor():
+    with _mended_in_silence():
         image = _parsed(content, path)
     shape = tuple(int(size) for size in image.shape)
     if len(shape) < 3 or min(shape) < 1:
@@ -129,6 +130,17 @@ def read_stored(path: Path) -> Stored:
         np.asarray(image.affine, dtype=np.float64), _stated(header, "qform"),
         _stated(header, "sform"),
     )  # fmt: skip
+
+
+@contextmanager
+def _mended_in_silence() -> Iterator[None]:
+    """Let nibabel mend a header without a word: `Stored` tells what was written in it."""
+    log: Any = nib.imageglobals.logger
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _stated(header: Any, kind: str) -> NDArray[np.float64] | None:
@@ -170,7 +182,7 @@ def read_frame(path: Path) -> Frame:
 
 
 def orientation(affine: NDArray[np.float64]) -> str:
-    """Return to which side of the participant each axis grows.
+    """Return to which side of the participant each axis grows; ``?`` for one without extent.
 
     Examples
     --------
@@ -178,7 +190,7 @@ def orientation(affine: NDArray[np.float64]) -> str:
     'LPS'
     """
     codes: Any = nib.aff2axcodes
-    return "".join(codes(affine))
+    return "".join(code or "?" for code in codes(affine)) if np.isfinite(affine).all() else "???"
 
 
 def to_ras(voxels: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
@@ -189,11 +201,11 @@ def to_ras(voxels: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     voxels
         Shape (x, y, z).
     affine
-        Voxel to world, in mm, RAS+, shape (4, 4); an axis without extent stays where it is.
+        Voxel to world, in mm, RAS+, shape (4, 4); one that leaves an axis open changes nothing.
     """
     turns: Any = nib.orientations.io_orientation
     turn: Any = nib.orientations.apply_orientation
-    found = turns(affine)
+    found = turns(affine) if np.isfinite(affine).all() else np.array(np.nan)
     return voxels if np.isnan(found).any() else np.asarray(turn(voxels, found))
 
 

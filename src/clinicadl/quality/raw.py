@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,19 +25,19 @@ from clinicadl.layouts import bids, images
 from clinicadl.layouts.bids import BidsFile
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.files import refuse_existing, refuse_unwritable
-from clinicadl.layouts.ids import ONLY_SESSION, PARTICIPANT, SESSION
+from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import SUFFIXES
 from clinicadl.quality import raw_facts
-from clinicadl.quality.raw_checks import CHECKS, Check, Seen
+from clinicadl.quality.raw_checks import CHECKS, Check, Images, Seen, session_of
 from clinicadl.quality.raw_facts import Facts
 from clinicadl.tables import chosen, sessions
+from clinicadl.tables.quality import PASSED, REASONS
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
 
-PASS = "pass"
 ENDING = ".tsv"
-_NONE = "n/a"
+PAGE_ENDING = ".html"
 
 Looked = Outcome[BidsFile, Seen]
 
@@ -50,11 +51,16 @@ class Plan(NamedTuple):
     """Those that are made, with the severity that they have here."""
 
     @property
+    def written(self) -> list[Path]:
+        """All files that are written."""
+        return [*self.outputs, *([self.config.page] if self.config.page else [])]
+
+    @property
     def outputs(self) -> tuple[Path, Path, Path]:
         """The tables of the sessions, of what was found, and of the images."""
         path = self.config.output_tsv
-        return path, *(path.with_name(f"{path.stem}_{name}{ENDING}")
-                       for name in ("findings", "images"))  # fmt: skip
+        findings, every = (f"{path.stem}_{name}{ENDING}" for name in ("findings", "images"))
+        return path, path.with_name(findings), path.with_name(every)
 
 
 class Finding(NamedTuple):
@@ -81,36 +87,6 @@ class Verdict(NamedTuple):
         return len({one.seen.file.path for one in self.findings if one.severity == "error"})
 
 
-def quality_check_raw(config: RawQualityConfig) -> Path:
-    """Write which sessions of a BIDS data set have sound images, and what is wrong with the others.
-
-    Parameters
-    ----------
-    config
-        The data set, and which of its images are checked for what.
-
-    Returns
-    -------
-    The table of the sessions.
-
-    Raises
-    ------
-    UsageError
-        A check has another name, or the table is none.
-    MissingInputError
-        There is no image, or a participant is not known.
-    InvalidDataError
-        This is no BIDS data set, or the table of sessions is wrong.
-    OutputError
-        A table exists, or cannot be written.
-    PartialError
-        Some files could not be looked at; the tables are written.
-    """
-    planned = plan(config)
-    write(planned, judged(planned, tuple(look(planned))))
-    return config.output_tsv
-
-
 def plan(config: RawQualityConfig) -> Plan:
     """Return which images are checked for what; everything that can be refused is refused.
 
@@ -130,10 +106,15 @@ def plan(config: RawQualityConfig) -> Plan:
             "The table has another ending", where="OUTPUT_TSV", found=config.output_tsv,
             fix=f"End its name in {ENDING}",
         )  # fmt: skip
+    if config.page is not None and config.page.suffix != PAGE_ENDING:
+        raise UsageError(
+            "The page has another ending", where="--page", found=config.page,
+            fix=f"End its name in {PAGE_ENDING}",
+        )  # fmt: skip
     checks = _checks(config)
     home = bids.check(config.bids_directory)
     planned = Plan(config, tuple(_files(config, bids.index(home))), checks)
-    for path in planned.outputs:
+    for path in planned.written:
         if not config.overwrite:
             refuse_existing(path)
         refuse_unwritable(path)
@@ -156,12 +137,13 @@ def judged(planned: Plan, looked: Iterable[Looked]) -> Verdict:
             unseen.append(one)
         else:
             seen.append(one.result)
+    every = Images(tuple(seen))
     findings = [
         Finding(seen[found.number], name, check.severity, found.what)
         for name, check in planned.checks.items()
-        for found in check.finds(seen)
+        for found in check.finds(every)
     ]
-    return Verdict(tuple(seen), tuple(findings), tuple(unseen))
+    return Verdict(every.seen, tuple(findings), tuple(unseen))
 
 
 def write(planned: Plan, verdict: Verdict) -> None:
@@ -171,18 +153,26 @@ def write(planned: Plan, verdict: Verdict) -> None:
     ------
     OutputError
         A table cannot be written.
-    PartialError
-        At the end, if some files could not be looked at.
     """
     of_sessions, of_findings, of_images = planned.outputs
     home = planned.config.bids_directory
     sessions.write(of_images, _of_images(verdict, home))
     sessions.write(of_findings, _of_findings(verdict, home))
     sessions.write(of_sessions, _of_sessions(verdict))
+
+
+def refuse_unseen(planned: Plan, verdict: Verdict) -> None:
+    """Say which files could not be looked at, once the tables are written.
+
+    Raises
+    ------
+    PartialError
+        There are such files.
+    """
     if verdict.unseen:
         raise PartialError(
             f"{len(verdict.unseen)} of {len(planned.files)} images could not be looked at",
-            where=home, found=listed(one.error for one in verdict.unseen),
+            where=planned.config.bids_directory, found=listed(one.error for one in verdict.unseen),
             fix="Their sessions neither pass nor fail: mend it, then run the same command again",
         )  # fmt: skip
 
@@ -217,22 +207,12 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
     MissingInputError
         There is none, or a participant is not known.
     """
-    # The published names of modalities are understood too.
-    suffixes = {(RAW[one].suffix or one if one in RAW else one).lower() for one in config.modality}
-    every = [one for one in found if one.path.name.lower().endswith(SUFFIXES)]
-    mine = [one for one in every if not suffixes or one.suffix.lower() in suffixes]
-    if not mine:
-        raise MissingInputError(
-            "There is no image to check", where=config.bids_directory,
-            found=f"images that end in {listed(sorted({one.suffix for one in every}))}"
-            if every else "no NIfTI image at all",
-            fix="Check the path and --modality",
-        )  # fmt: skip
-    there = sorted({_session(one) for one in mine})
-    where = config.participants_tsv or config.bids_directory
-    wanted = there
+    mine = _of_modalities(config, found)
+    there = sorted({session_of(one) for one in mine})
+    where, wanted = config.bids_directory, there
     if config.participants_tsv is not None:
-        wanted = sorted(sessions.sessions_of(sessions.read(config.participants_tsv)))
+        where = config.participants_tsv
+        wanted = sorted(sessions.sessions_of(sessions.read(where)))
         absent = sorted({*wanted} - {*there})
         if absent:
             logger.warning(
@@ -241,7 +221,7 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
             )  # fmt: skip
     labelled = chosen.labelled(wanted, config.participant_label, where)
     keys = {*chosen.of_shard(labelled, config.shard)}
-    kept = [one for one in mine if _session(one) in keys]
+    kept = [one for one in mine if session_of(one) in keys]
     if not kept:
         raise MissingInputError(
             "None of these sessions has an image to check", where=where,
@@ -250,8 +230,28 @@ def _files(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile
     return kept
 
 
-def _session(one: BidsFile) -> Session:
-    return one.participant, one.session or ONLY_SESSION
+def _of_modalities(config: RawQualityConfig, found: Sequence[BidsFile]) -> list[BidsFile]:
+    """Return the images of the modalities that are checked.
+
+    Raises
+    ------
+    MissingInputError
+        There is none of one of them.
+    """
+    every = [one for one in found if one.path.name.lower().endswith(SUFFIXES)]
+    present = {one.suffix.lower(): one.suffix for one in every}
+    # The published names of modalities are understood too.
+    wanted = [RAW[one].suffix or one if one in RAW else one for one in config.modality]
+    absent = [one for one in wanted if one.lower() not in present]
+    if absent or not every:
+        raise MissingInputError(
+            f"There is no image of {listed(absent)}" if every else "There is no image",
+            where=config.bids_directory,
+            found=f"images that end in {listed(sorted(present.values()))}" if every else None,
+            fix="Check the path and --modality",
+        )  # fmt: skip
+    kept = {one.lower() for one in wanted} or {*present}
+    return [one for one in every if one.suffix.lower() in kept]
 
 
 def _look(file: BidsFile) -> Seen:
@@ -272,26 +272,21 @@ def _name(seen: Seen, home: Path) -> str:
 
 
 def _of_sessions(verdict: Verdict) -> pd.DataFrame:
-    files: dict[Session, int] = {}
-    for seen in verdict.seen:
-        files[seen.session] = files.get(seen.session, 0) + 1
-    unseen = {_session(one.job) for one in verdict.unseen}
+    n_images = Counter(seen.session for seen in verdict.seen)
+    unseen = {session_of(one.job) for one in verdict.unseen}
+    named: dict[tuple[Session, str], dict[str, None]] = {}
+    for one in verdict.findings:
+        # The names of a dictionary are in order, and each is there once.
+        named.setdefault((one.seen.session, one.severity), {})[one.check] = None
     rows = []
-    for key in sorted({*files, *unseen}):
-        named = {
-            severity: list(dict.fromkeys(
-                one.check for one in verdict.findings
-                if one.severity == severity and one.seen.session == key
-            ))
-            for severity in ("error", "warning")
-        }  # fmt: skip
+    for key in sorted({*n_images, *unseen}):
+        errors, warnings = (named.get((key, severity)) for severity in ("error", "warning"))
         # What was not looked at cannot pass, but other images of the session may have failed.
-        passed = False if named["error"] else None if key in unseen else True
-        texts = (", ".join(names) or None for names in named.values())
-        rows.append((*key, files.get(key, 0), *texts, passed))
-    return pd.DataFrame(
-        rows, columns=[PARTICIPANT, SESSION, "n_images", "reasons", "warnings", PASS], dtype=object
-    )
+        passed = False if errors else None if key in unseen else True
+        texts = (", ".join(names) if names else None for names in (errors, warnings))
+        rows.append((*key, n_images[key], *texts, passed))
+    columns = [PARTICIPANT, SESSION, "n_images", REASONS, "warnings", PASSED]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def _of_findings(verdict: Verdict, home: Path) -> pd.DataFrame:

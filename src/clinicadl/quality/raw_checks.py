@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from clinicadl.layouts.bids import BidsFile
+from clinicadl.layouts.caps import Session
 from clinicadl.layouts.ids import ONLY_SESSION
-from clinicadl.quality import raw_copies
-from clinicadl.quality.raw_copies import Picture
+from clinicadl.quality.raw_copies import Pair, Picture, pairs
 from clinicadl.quality.raw_facts import Affine, Facts, Looks
 
 ANATOMY = "anat"
@@ -36,6 +37,11 @@ _LEAST_LEVELS = 32
 """Real images have 150 to 1600."""
 
 
+def session_of(file: BidsFile) -> Session:
+    """Return whose a file is; who has no level of sessions has the only one."""
+    return file.participant, file.session or ONLY_SESSION
+
+
 class Seen(NamedTuple):
     """A file that was looked at."""
 
@@ -46,9 +52,27 @@ class Seen(NamedTuple):
     """Why it cannot; empty otherwise."""
 
     @property
-    def session(self) -> tuple[str, str]:
+    def session(self) -> Session:
         """Whose it is."""
-        return self.file.participant, self.file.session or ONLY_SESSION
+        return session_of(self.file)
+
+
+@dataclass(frozen=True)
+class Images:
+    """All files that were looked at."""
+
+    seen: tuple[Seen, ...]
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Those that show the same."""
+        looks = [None if seen.facts is None else seen.facts.looks for seen in self.seen]
+        pictures = [None if one is None else Picture(one.values, one.picture) for one in looks]
+        return tuple(pairs(pictures))
+
+    def are_of_one_session(self, pair: Pair) -> bool:
+        """Return whether two images are of the same visit."""
+        return self.seen[pair.one].session == self.seen[pair.other].session
 
 
 class Found(NamedTuple):
@@ -59,23 +83,24 @@ class Found(NamedTuple):
     what: str
 
 
+Finds = Callable[[Images], Iterator[Found]]
+
+
 @dataclass(frozen=True)
 class Check:
     """One row of the table of checks."""
 
     severity: Literal["error", "warning"]
     """A session fails by an error."""
-    finds: Callable[[Sequence[Seen]], Iterator[Found]]
+    finds: Finds
     advice: str
 
 
-def _of_facts(
-    say: Callable[[Facts, BidsFile], str | None],
-) -> Callable[[Sequence[Seen]], Iterator[Found]]:
+def _of_facts(say: Callable[[Facts, BidsFile], str | None]) -> Finds:
     """Return a search through the images one by one."""
 
-    def finds(images: Sequence[Seen]) -> Iterator[Found]:
-        for number, seen in enumerate(images):
+    def finds(images: Images) -> Iterator[Found]:
+        for number, seen in enumerate(images.seen):
             what = say(seen.facts, seen.file) if seen.facts is not None else None
             if what is not None:
                 yield Found(number, what)
@@ -83,35 +108,24 @@ def _of_facts(
     return finds
 
 
-def _of_looks(say: Callable[[Looks], str | None]) -> Callable[[Sequence[Seen]], Iterator[Found]]:
+def _of_looks(say: Callable[[Looks], str | None]) -> Finds:
     return _of_facts(lambda facts, _: say(facts.looks) if facts.looks is not None else None)
 
 
-def _of_pairs(
-    say: Callable[[Sequence[Seen], raw_copies.Pair], str | None],
-) -> Callable[[Sequence[Seen]], Iterator[Found]]:
+def _of_pairs(words: str, holds: Callable[[Images, Pair], bool]) -> Finds:
     """Return a search through the images that show the same."""
 
-    def finds(images: Sequence[Seen]) -> Iterator[Found]:
-        for pair in raw_copies.pairs(_pictures(images)):
-            what = say(images, pair)
-            if what is not None:
+    def finds(images: Images) -> Iterator[Found]:
+        for pair in images.pairs:
+            if holds(images, pair):
                 for number, other in ((pair.one, pair.other), (pair.other, pair.one)):
-                    yield Found(number, f"{what} {images[other].file.path.name}")
+                    yield Found(number, f"{words} {images.seen[other].file.path.name}")
 
     return finds
 
 
-def _pictures(images: Sequence[Seen]) -> list[Picture | None]:
-    return [
-        None if seen.facts is None or seen.facts.looks is None
-        else Picture(seen.facts.looks.values, seen.facts.looks.picture)
-        for seen in images
-    ]  # fmt: skip
-
-
-def _unreadable(images: Sequence[Seen]) -> Iterator[Found]:
-    for number, seen in enumerate(images):
+def _unreadable(images: Images) -> Iterator[Found]:
+    for number, seen in enumerate(images.seen):
         if seen.facts is None:
             yield Found(number, seen.complaint)
 
@@ -245,22 +259,22 @@ def _noisy(looks: Looks) -> str | None:
     return f"contrast of {looks.contrast_to_noise:.1f} times the noise"
 
 
-def _duplicate(images: Sequence[Seen], pair: raw_copies.Pair) -> str | None:
-    is_within = images[pair.one].session == images[pair.other].session
-    return "all voxels as in" if pair.is_exact and not pair.is_mirrored and not is_within else None
+def _duplicate(images: Images, pair: Pair) -> bool:
+    return pair.is_exact and not pair.is_mirrored and not images.are_of_one_session(pair)
 
 
-def _repeated(images: Sequence[Seen], pair: raw_copies.Pair) -> str | None:
-    is_within = images[pair.one].session == images[pair.other].session
-    return "all voxels as in" if pair.is_exact and not pair.is_mirrored and is_within else None
+def _repeated(images: Images, pair: Pair) -> bool:
+    return pair.is_exact and not pair.is_mirrored and images.are_of_one_session(pair)
 
 
-def _mirrored(images: Sequence[Seen], pair: raw_copies.Pair) -> str | None:
-    return "left and right exchanged with respect to" if pair.is_mirrored else None
+def _nearly_the_same(images: Images, pair: Pair) -> bool:
+    # Two runs of one visit are nearly the same as they should be.
+    is_between = not images.are_of_one_session(pair)
+    return not pair.is_exact and not pair.is_mirrored and is_between
 
 
-def _nearly_the_same(images: Sequence[Seen], pair: raw_copies.Pair) -> str | None:
-    return "nearly as" if not pair.is_exact and not pair.is_mirrored else None
+def _mirrored(images: Images, pair: Pair) -> bool:
+    return pair.is_mirrored
 
 
 def _times(numbers: Sequence[float] | Affine) -> str:
@@ -315,14 +329,17 @@ CHECKS: dict[str, Check] = {
     ),
     "noisy": Check("warning", _of_looks(_noisy), "Noise hides the tissues: look at the image"),
     "duplicate": Check(
-        "error", _of_pairs(_duplicate), "Find out whose image it is, and when it was taken"
+        "error", _of_pairs("all voxels as in", _duplicate),
+        "Find out whose image it is, and when it was taken",
     ),
-    "repeated": Check("warning", _of_pairs(_repeated), "Keep one of them"),
+    "repeated": Check("warning", _of_pairs("all voxels as in", _repeated), "Keep one of them"),
     "near-duplicate": Check(
-        "warning", _of_pairs(_nearly_the_same), "Look at both: one may be a copy of the other"
+        "warning", _of_pairs("nearly as", _nearly_the_same),
+        "Look at both: one may be a copy of the other",
     ),
     "mirrored": Check(
-        "error", _of_pairs(_mirrored), "One of them has the wrong side left: find out which"
+        "error", _of_pairs("left and right exchanged with respect to", _mirrored),
+        "One of them has the wrong side left: find out which",
     ),
 }  # fmt: skip
 """Name -> what is wrong, how bad it is, and what to do."""

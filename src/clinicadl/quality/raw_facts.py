@@ -51,7 +51,7 @@ class Facts(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """How an image looks; of several volumes, the middle one."""
+    """How an image looks; of several volumes, their mean."""
 
     n_levels: int
     """Different values in the foreground, of every second voxel along a long axis."""
@@ -88,25 +88,21 @@ def read(path: Path) -> Facts:
     if volumes.dtype.kind == "f":
         n_undefined = int(np.count_nonzero(np.isnan(volumes)))
         n_infinite = int(np.count_nonzero(np.isinf(volumes)))
-    low, high = _range(volumes, is_finite=not (n_undefined or n_infinite))
-    looks = None
-    if low < high:
-        looks = _looks(volumes, stored.affine, is_finite=not (n_undefined or n_infinite))
+    numbers = volumes[np.isfinite(volumes)] if n_undefined or n_infinite else volumes
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (np.nan, np.nan)
+    looks = _looks(volumes, stored.affine) if low < high else None
     return Facts(
         shape, stored.voxel_size, stored.unit, stored.affine, stored.qform, stored.sform,
         low, high, n_undefined, n_infinite, looks,
     )  # fmt: skip
 
 
-def _range(voxels: NDArray[np.generic], *, is_finite: bool) -> tuple[float, float]:
-    numbers = voxels if is_finite else voxels[np.isfinite(voxels)]
-    return (float(numbers.min()), float(numbers.max())) if numbers.size else (np.nan, np.nan)
-
-
-def _looks(volumes: NDArray[np.generic], affine: Affine, *, is_finite: bool) -> Looks | None:
+def _looks(volumes: NDArray[np.generic], affine: Affine) -> Looks | None:
     with np.errstate(over="ignore"):
-        volume = np.asfortranarray(volumes[..., volumes.shape[-1] // 2], dtype=np.float32)
-    if not is_finite:
+        volume = np.asarray(volumes[..., 0], dtype=np.float32, order="F")
+        if volumes.shape[-1] > 1:
+            volume = np.asfortranarray(volumes.mean(axis=-1, dtype=np.float32))
+    if not np.isfinite([volume.min(), volume.max()]).all():
         volume = np.nan_to_num(volume, posinf=0, neginf=0)
     high = volume.max()
     if high == volume.min():
@@ -114,12 +110,12 @@ def _looks(volumes: NDArray[np.generic], affine: Affine, *, is_finite: bool) -> 
     few = volume[tuple(slice(None, None, 1 + (n >= _MOST_ALONG)) for n in volume.shape)]
     limit = foreground(few)
     head = few[few >= limit]
-    low_end, high_end = np.percentile(head, [_LOWEST_SHARE, _HIGHEST_SHARE])
-    spread, total = float(high_end - low_end), float(abs(high_end) + abs(low_end))
+    low_end, high_end = map(float, np.percentile(head, [_LOWEST_SHARE, _HIGHEST_SHARE]))
+    spread, total = high_end - low_end, abs(high_end) + abs(low_end)
     noise = _noise(volume, limit)
     return Looks(
         n_levels=len(np.unique(head)),
-        clipped=np.count_nonzero(volume == high) / max(1, np.count_nonzero(volume >= limit)),
+        clipped=int((volume == high).sum()) / max(1, int((volume >= limit).sum())),
         contrast=spread / total if total else 0.0,
         contrast_to_noise=spread / noise if noise else np.inf,
         n_blank=_n_blank(volume, limit),
