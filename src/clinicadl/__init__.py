@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
+    from clinicadl.config.quality import T1LinearQualityConfig as T1LinearQualityConfig
     from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
     from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
     from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
+    from clinicadl.quality.linear import quality_check_t1_linear as quality_check_t1_linear
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
     from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
     from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
@@ -100,6 +102,7 @@ _HOMES = {
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
+    "T1LinearQualityConfig": "clinicadl.config.quality:T1LinearQualityConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
     "VolumeQualityConfig": "clinicadl.config.quality_caps:VolumeQualityConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
@@ -125,6 +128,7 @@ _HOMES = {
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preview": "clinicadl.report.preview:preview",
+    "quality_check_t1_linear": "clinicadl.quality.linear:quality_check_t1_linear",
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
     "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",

@@ -23,6 +23,9 @@ group = LazyGroup(
     "quality-check",
     {
         "raw": Row("clinicadl.cli.quality_check:raw", "Raw images, before anything is made."),
+        "t1-linear": Row(
+            "clinicadl.cli.quality_t1_linear:command", "T1-weighted images on their template."
+        ),
         "t1-volume": Row("clinicadl.cli.quality_check:t1_volume", "Grey matter maps of t1-volume."),
         "pet-linear": Row("clinicadl.cli.quality_check:pet_linear", "Images of pet-linear."),
     },
