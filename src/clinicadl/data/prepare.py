@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from clinicadl.config.base import Choice
+from clinicadl.config.jobs import PerImage
 from clinicadl.config.mode import ImageMode, RoiMode
 from clinicadl.config.prepare import PrepareConfig, Preparing
 from clinicadl.config.raw import Grid
@@ -98,7 +99,7 @@ class PreparePlan:
     @property
     def failures(self) -> Path:
         """The table of images that failed."""
-        return caps.failures(self.extraction, _shard(self.config))
+        return caps.failures(self.extraction, shard_of(self.config))
 
     def tensors_of(self, job: Job) -> list[Path]:
         """Return the tensors of an image, if it has the shape of the first."""
@@ -247,7 +248,7 @@ def plan_from(config: Preparing, row: Choice, shelf: Shelf) -> PreparePlan:
     files.refuse_unwritable(extraction)
     jobs = tuple(
         Job(one, shelf.source(one), _target(config, row, one), config.mode, masks, grids.of(row))
-        for one in chosen[_of_shard(config)]
+        for one in chosen[of_shard(config)]
     )
     planned = PreparePlan(config, jobs, extraction, content, _first_parts(jobs))
     for job in jobs:
@@ -355,7 +356,7 @@ def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
         planned.failures.unlink(missing_ok=True)
         caps.write_extraction(planned.extraction, planned.content)
         return
-    _write_failures(planned.failures, failed)
+    write_failures(planned.failures, [(job.image, error) for job, error in failed])
     if len(failed) == len(planned.jobs):
         raise InvalidDataError(
             f"None of the {len(failed)} images can be used; the reasons are",
@@ -406,7 +407,7 @@ def _chosen(config: Preparing, row: Choice, shelf: Shelf) -> list[StoredImage]:
     else:
         where = config.participants_tsv
         wanted = sessions.sessions_of(sessions.read(where))
-    wanted = _labelled(wanted, config.participant_label, where)
+    wanted = labelled(wanted, config.participant_label, where)
     stored = shelf.images(wanted)
     if not stored:
         raise MissingInputError(
@@ -417,7 +418,7 @@ def _chosen(config: Preparing, row: Choice, shelf: Shelf) -> list[StoredImage]:
     return caps.select(stored, wanted if config.shard is None else sorted(wanted), where=where)
 
 
-def _labelled(found: list[Session], labels: tuple[str, ...], where: Path) -> list[Session]:
+def labelled(found: list[Session], labels: tuple[str, ...], where: Path) -> list[Session]:
     """Return the sessions of the participants that were named, of all if none was.
 
     Raises
@@ -437,7 +438,7 @@ def _labelled(found: list[Session], labels: tuple[str, ...], where: Path) -> lis
     return [key for key in found if key[0] in named]
 
 
-def _shard(config: Preparing) -> tuple[int, int] | None:
+def shard_of(config: PerImage) -> tuple[int, int] | None:
     """Return (K, N)."""
     if config.shard is None:
         return None
@@ -445,8 +446,9 @@ def _shard(config: Preparing) -> tuple[int, int] | None:
     return int(number), int(n_shards)
 
 
-def _of_shard(config: Preparing) -> slice:
-    number, n_shards = _shard(config) or (1, 1)
+def of_shard(config: PerImage) -> slice:
+    """Return which of the sorted sessions are those of the shard."""
+    number, n_shards = shard_of(config) or (1, 1)
     return slice(number - 1, None, n_shards)
 
 
@@ -576,11 +578,12 @@ def _stored(home: PartFolder, made_from: Origin) -> dict[str, StoredPart]:
     return dict(known.parts) if known is not None and known.sha256 == made_from.sha256 else {}
 
 
-def _write_failures(path: Path, failed: list[tuple[Job, ClinicaDLError]]) -> None:
+def write_failures(path: Path, failed: list[tuple[StoredImage, ClinicaDLError]]) -> None:
+    """Write the table of the images that failed, with the reasons."""
     rows = [
         # One line each: the error of a library may hold tabs and line ends.
-        (job.image.participant, job.image.session, " ".join(str(error).split()))
-        for job, error in failed
+        (image.participant, image.session, " ".join(str(error).split()))
+        for image, error in failed
     ]
     columns = [sessions.PARTICIPANT, sessions.SESSION, "reason"]
     sessions.write(path, pd.DataFrame(rows, columns=columns))

@@ -119,6 +119,33 @@ def orientation(affine: NDArray[np.float64]) -> str:
     return "".join(codes(affine))
 
 
+def toward_ras(image: Image) -> Image:
+    """Return an image whose axes are turned to grow to the right, the front and up, as they can.
+
+    No voxel is changed, and none moves in the world: an oblique image stays oblique.
+    """
+    turn: Any = nib.orientations
+    way = turn.io_orientation(image.affine)
+    voxels = np.ascontiguousarray(turn.apply_orientation(image.voxels, way))
+    affine = image.affine @ turn.inv_ornt_aff(way, image.voxels.shape)
+    return image._replace(voxels=voxels, affine=affine)
+
+
+def check_unit(image: Image, path: Path) -> None:
+    """Refuse an image whose header says that its places are not in mm.
+
+    Raises
+    ------
+    InvalidDataError
+        They are in metres or micrometres.
+    """
+    unit = image.header.get_xyzt_units()[0]
+    if unit in ("meter", "micron"):
+        raise InvalidDataError(
+            "The places in the image are not in mm", where=path, found=unit, fix="Mend the header"
+        )
+
+
 def _frame(shape: Any, affine: Any, path: Path) -> Frame:
     sizes = tuple(int(size) for size in shape)
     while len(sizes) > 3 and sizes[-1] == 1:
