@@ -83,10 +83,8 @@ def outputs(directory: Path, image: StoredImage, preprocessing: Linear) -> Outpu
     *pairs, suffix = stem(image.path).split("_")
     other = [pair for pair in pairs if not pair.startswith(("sub-", "ses-"))]
     who = "_".join([image.participant, image.session, *other])
-    whole, crop = (
-        f"{who}_{naming.linear_stem(preprocessing.model_copy(update={'use_uncropped_image': is_whole}))}"
-        for is_whole in (True, False)
-    )
+    grids = [preprocessing.model_copy(update={"use_uncropped_image": one}) for one in (True, False)]
+    whole, crop = (f"{who}_{naming.linear_stem(one)}" for one in grids)
     return Outputs(
         home=home,
         image=f"{whole}.nii.gz",

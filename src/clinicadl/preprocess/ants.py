@@ -32,7 +32,7 @@ _FIELD_MM, _MATCHED_MM = 6.0, 2.0
 """Distance between the voxels that a bias field is found on, and edge of the blocks whose means
 a registration is found on."""
 _SEED = 1
-"""Of the points that a registration looks at; one seed, so that the same image gives the same bits."""
+"""Of the points that a registration looks at: the same image gives the same bits."""
 
 
 def check() -> None:
@@ -85,12 +85,10 @@ def n4(image: Image, mask: Mask) -> Image:
         logarithm.astype(np.float32), np.diag(1 / steps), offset=-(steps // 2) / steps,
         output_shape=image.voxels.shape, order=3, mode="nearest",
     )  # fmt: skip
-    return image._replace(voxels=image.voxels / np.exp(full, dtype=np.float32))
+    return image._replace(voxels=np.asarray(image.voxels / np.exp(full), dtype=np.float32))
 
 
-def register(
-    fixed: Image, moving: Image, kind: Kind, *, start: Matrix | None = None
-) -> Matrix:
+def register(fixed: Image, moving: Image, kind: Kind, *, start: Matrix | None = None) -> Matrix:
     """Return the transform that brings an image onto another by their mutual information.
 
     Parameters
@@ -188,7 +186,7 @@ def _given(image: Image) -> Any:
 
 
 def _library() -> Any:
-    # Sums of floats depend on who adds what: with one thread an image, the bits are always the same.
+    # A sum of floats depends on who adds what: one thread an image gives the same bits always.
     if "ants" not in sys.modules:
         os.environ[_THREADS] = "1"
     try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from clinicadl.config.preprocess import PreprocessLinearConfig
-from clinicadl.config.preprocessing import PREPROCESSINGS, Linear
+from clinicadl.config.preprocess import LinearName, PreprocessLinearConfig
+from clinicadl.config.preprocessing import FlairLinear, Linear, T1Linear, T2Linear
 from clinicadl.config.raw import Raw, RawCustom, RawFlair, RawT1
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import files, images, preprocessed
@@ -20,12 +20,12 @@ from clinicadl.preprocess.agreement import Agreement
 from clinicadl.preprocess.brain import Mask
 from clinicadl.preprocess.plan import Job, Made, Plan
 
-_RAW: dict[str, Raw] = {
-    "t1-linear": RawT1(),
-    "flair-linear": RawFlair(),
-    "t2-linear": RawCustom(custom_suffix="_T2w.nii*"),
+_ROWS: dict[LinearName, tuple[Linear, Raw]] = {
+    "t1-linear": (T1Linear(), RawT1()),
+    "flair-linear": (FlairLinear(), RawFlair()),
+    "t2-linear": (T2Linear(), RawCustom(custom_suffix="_T2w.nii*")),
 }
-"""Pipeline -> the images of a data set that it takes."""
+"""Pipeline -> what images become, and the images of a data set that it takes."""
 
 
 class Template(NamedTuple):
@@ -97,17 +97,16 @@ def planned(config: PreprocessLinearConfig) -> Plan:
         brain.check()
     path = _template_path(config)
     _template(path, is_brain=config.template is None)
-    row = PREPROCESSINGS[config.pipeline]()
     settings = {
         "Template": path.name,
         "TemplateSHA256": files.sha256(path),
         "SkullStripped": config.skull_stripped,
     }
-    assert isinstance(row, Linear)
-    return plan.of(config, row, _RAW[config.pipeline], settings, make)
+    row, raw = _ROWS[config.pipeline]
+    return plan.of(config, row, raw, settings, partial(make, config))
 
 
-def make(job: Job) -> Made:
+def make(config: PreprocessLinearConfig, job: Job) -> Made:
     """Make what is missing of one session.
 
     Raises
@@ -119,8 +118,7 @@ def make(job: Job) -> Made:
     OutputError
         The CAPS cannot be written any more.
     """
-    path, outputs, config = job.image.path, job.outputs, job.config
-    assert isinstance(config, PreprocessLinearConfig)
+    path, outputs = job.image.path, job.outputs
     if plan.is_made(job):
         refuse_changed(job)
         return Made(written=False)
@@ -144,7 +142,7 @@ def make(job: Job) -> Made:
         )
         files.write_json(
             staging / outputs.crop_sidecar,
-            {**content, "Description": f"{config.pipeline}: cropped", "Sources": [outputs.image]},
+            {**content, "Description": f"{content['Description']}, cropped"},
         )
         space.write_transform(staging / outputs.transform, done.matrix)
         drawn = agreement.picture(done.image, template.on_grid, template.inside)
@@ -190,9 +188,7 @@ def register(
     return Registered(moved, matrix, fits)
 
 
-def _brain(
-    image: Image, head: Mask, skull_stripped: bool | None, path: Path
-) -> tuple[Mask, Mask]:
+def _brain(image: Image, head: Mask, skull_stripped: bool | None, path: Path) -> tuple[Mask, Mask]:
     """Return the brain of an image, and where its bias field is estimated."""
     if skull_stripped:
         alone = brain.shown_alone(image, path)

@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clinicadl.config.preprocessing import Linear
 from clinicadl.layouts import preprocessed, tsv
 from clinicadl.layouts.files import turn, write_text
-from clinicadl.layouts.images import stem
 from clinicadl.layouts.ids import PARTICIPANT, SESSION
+from clinicadl.layouts.images import stem
 
 
 class _Row(NamedTuple):
@@ -41,7 +41,9 @@ def write(directory: Path, pipeline: str, preprocessing: Linear) -> Path:
     """
     path = preprocessed.page(directory, pipeline)
     environment = Environment(
-        loader=PackageLoader("clinicadl.preprocess", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("clinicadl.preprocess", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
     )
     # Shards end at any time: who comes last sees all, and nobody a half of it.
     with turn(path.parent):

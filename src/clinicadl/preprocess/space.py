@@ -155,8 +155,8 @@ def write_transform(path: Path, matrix: Matrix) -> None:
         "AffineTransform_double_3_3": np.concatenate([itk[:3, :3].ravel(), itk[:3, 3]])[:, None],
         "fixed": np.zeros((3, 1)),
     }
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
-        savemat(stream, content, format="4")
+    with whole_file(path) as temporary:
+        savemat(str(temporary), content, appendmat=False, format="4")
 
 
 def read_transform(path: Path) -> Matrix:
@@ -173,8 +173,7 @@ def read_transform(path: Path) -> Matrix:
     from scipy.io.matlab import MatReadError
 
     try:
-        with path.open("rb") as stream:
-            content = loadmat(stream)
+        content = loadmat(str(path), appendmat=False)
     except OSError as error:
         raise MissingInputError(
             "The transform cannot be read", where=path, found=error.strerror
