@@ -191,6 +191,8 @@ def _parsed(content: bytes, path: Path) -> Any:
     kind: Any = nib.Nifti2Image if _is_nifti2(content) else nib.Nifti1Image
     try:
         image = kind.from_bytes(content)
+        # Unchecked: nibabel would take 1 mm for an edge of 0.
+        said = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
         n_voxels = math.prod(int(size) for size in image.shape)
         expected = n_voxels * image.header.get_data_dtype().itemsize
         there = len(content) - int(image.dataobj.offset)
@@ -198,6 +200,12 @@ def _parsed(content: bytes, path: Path) -> Any:
         ImageFileError, HeaderDataError, WrapStructError, ValueError, OverflowError, OSError
     ) as error:  # fmt: skip
         raise InvalidDataError(_NOT_NIFTI, where=path, found=_first_line(error)) from error
+    if said["sform_code"] == 0 and not np.all(said["pixdim"][1:4]):
+        raise InvalidDataError(
+            "The voxels of the image have no size", where=path,
+            found=" x ".join(f"{edge:g}" for edge in said["pixdim"][1:4]) + " mm",
+            fix="Mend the header",
+        )  # fmt: skip
     if there != expected:
         raise InvalidDataError(
             "The header of the image lies about its size",

@@ -183,6 +183,8 @@ def made_by(directory: Path, preprocessing: Linear) -> list[tuple[StoredImage, d
     InvalidDataError
         This is no CAPS, a session has several images that match, or a sidecar is no JSON object.
     """
+    if not (directory / caps.SUBJECTS).is_dir():
+        return []  # nothing was made yet
     whole = preprocessing.model_copy(update={"use_uncropped_image": True})
     found = []
     for image in caps.index(directory, whole).values():

@@ -178,7 +178,7 @@ def read_transform(path: Path) -> Matrix:
         raise MissingInputError(
             "The transform cannot be read", where=path, found=error.strerror
         ) from error
-    except (MatReadError, ValueError, TypeError, NotImplementedError) as error:
+    except (MatReadError, ValueError, TypeError, IndexError, NotImplementedError) as error:
         raise InvalidDataError(
             "The file is no transform of ITK", where=path, found=error, fix="Make it again"
         ) from error
