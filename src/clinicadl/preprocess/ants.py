@@ -123,7 +123,7 @@ def register(fixed: Image, moving: Image, kind: Kind, *, start: Matrix | None = 
             arguments += ["-r", f"[{folder}/start.mat,0]"]
         for stage in _STAGES[kind]:
             arguments += [
-                "-t", f"{stage}[0.1]", "-m", f"MI[{pair},1,32,Regular,0.25]",
+                "-t", f"{stage}[0.1]", "-m", f"MI[{pair},1,32,Regular,0.1]",
                 "-c", "[1000x500x250,1e-6,10]", "-f", "4x2x1", "-s", "2x1x0vox",
             ]  # fmt: skip
         try:
