@@ -96,7 +96,7 @@ def planned(config: PreprocessLinearConfig) -> Plan:
     if config.template is None and not config.skull_stripped:
         brain.check()
     path = _template_path(config)
-    _template(path, is_brain=config.template is None)
+    _read_template(path)
     settings = {
         "Template": path.name,
         "TemplateSHA256": files.sha256(path),
@@ -230,12 +230,17 @@ def _template_path(config: PreprocessLinearConfig) -> Path:
     return config.template or brain.template_path()
 
 
+def _read_template(path: Path) -> Image:
+    image = brain.read_template(path)
+    space.check_geometry(Frame(image.voxels.shape, image.affine), path)
+    return image
+
+
 @cache
 def _template(path: Path, *, is_brain: bool) -> Template:
     """Return a template, read once a process."""
-    image = brain.read_template(path)
-    space.check_geometry(Frame(image.voxels.shape, image.affine), path)
+    image = _read_template(path)
     on_grid = ants.resample(image, space.MNI, np.eye(4))
-    inside = on_grid.voxels > 0 if is_brain else brain.head(on_grid)
     images.check_content(on_grid.voxels, path)
+    inside = on_grid.voxels > 0 if is_brain else brain.head(on_grid)
     return Template(image, on_grid, inside)
