@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
@@ -75,6 +76,9 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def main() -> None:
     """Print each ratio."""
+    if find_spec("ants") is None or not REAL.is_dir():
+        print("preprocess is not measured: it needs the extra preproc and the real scans")
+        return
     with TemporaryDirectory() as folder:
         caps, label_maps = Path(folder) / "caps", []
         for data_set, most in DATA_SETS:

@@ -26,6 +26,7 @@ ORDER = (
     "half_precision",
     "report",
     "signatures",
+    "preprocess",
 )
 
 

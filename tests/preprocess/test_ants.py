@@ -1,4 +1,4 @@
-"""The calls of ANTs against independent arithmetic: SciPy's resampling, and transforms that are known."""
+"""The calls of ANTs against SciPy, and against transforms and bias fields that are known."""
 
 import numpy as np
 import pytest
