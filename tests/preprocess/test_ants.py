@@ -98,7 +98,8 @@ def test_an_affine_that_is_known_is_found(template):
     participant = small._replace(affine=true @ small.affine)
     space.check_geometry(Frame(participant.voxels.shape, participant.affine), brain.template_path())
     found = ants.register(template, participant, "affine")
-    assert error_mm(found, true) < 0.5
+    # A quarter of a voxel of the participant.
+    assert error_mm(found, true) < 1.0
 
 
 def test_a_rigid_transform_is_found_rigid_and_across_contrasts(template):

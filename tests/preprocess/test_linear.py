@@ -84,7 +84,7 @@ def test_a_participant_lands_where_it_belongs(made, number):
     assert error.max() < 1.0
     said = json.loads(next(home.glob("*.png")).with_suffix(".json").read_text())
     # Voxels of 3 mm beside one of 1 mm: not all is explained.
-    assert said["VarianceExplained"] > 0.85 and said["BrainDice"] > 0.97
+    assert said["VarianceExplained"] > 0.85 and said["BrainDice"] > 0.95
 
 
 def test_the_images_are_on_the_published_grids_and_even(made):

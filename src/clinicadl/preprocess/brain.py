@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -143,6 +144,9 @@ def _check_size(mask: Mask, image: Image, path: Path) -> None:
 @cache
 def _network() -> Any:
     check()
-    from deepbet import BrainExtraction
+    with warnings.catch_warnings():
+        # It keeps its weights as TorchScript, of which torch says that it will go some day.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from deepbet import BrainExtraction
 
-    return BrainExtraction(no_gpu=True)
+        return BrainExtraction(no_gpu=True)
