@@ -75,6 +75,7 @@ def read(path: Path) -> Image:
     stored = read_bytes(path, "image")
     content = _inflated(stored, path)
     image = _parsed(content, path)
+    _refuse_no_size(image, content, path)
     shape, affine = _frame(image.shape, image.affine, path)
     voxels = _in_c_order(_voxels(image, content, path).reshape(shape, order="F"))
     return Image(voxels, affine, image.header, hashlib.sha256(stored).hexdigest())
@@ -191,8 +192,6 @@ def _parsed(content: bytes, path: Path) -> Any:
     kind: Any = nib.Nifti2Image if _is_nifti2(content) else nib.Nifti1Image
     try:
         image = kind.from_bytes(content)
-        # Unchecked: nibabel would take 1 mm for an edge of 0.
-        said = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
         n_voxels = math.prod(int(size) for size in image.shape)
         expected = n_voxels * image.header.get_data_dtype().itemsize
         there = len(content) - int(image.dataobj.offset)
@@ -200,12 +199,6 @@ def _parsed(content: bytes, path: Path) -> Any:
         ImageFileError, HeaderDataError, WrapStructError, ValueError, OverflowError, OSError
     ) as error:  # fmt: skip
         raise InvalidDataError(_NOT_NIFTI, where=path, found=_first_line(error)) from error
-    if said["sform_code"] == 0 and not np.all(said["pixdim"][1:4]):
-        raise InvalidDataError(
-            "The voxels of the image have no size", where=path,
-            found=" x ".join(f"{edge:g}" for edge in said["pixdim"][1:4]) + " mm",
-            fix="Mend the header",
-        )  # fmt: skip
     if there != expected:
         raise InvalidDataError(
             "The header of the image lies about its size",
@@ -214,6 +207,24 @@ def _parsed(content: bytes, path: Path) -> Any:
             fix="Make the image again",
         )
     return image
+
+
+def _refuse_no_size(image: Any, content: bytes, path: Path) -> None:
+    """Refuse voxels that the header gives an edge of 0: nibabel would take 1 mm for it.
+
+    Raises
+    ------
+    InvalidDataError
+        An edge is 0, and no matrix says where voxels lie.
+    """
+    kind = type(image.header)
+    said = kind(content[: kind.sizeof_hdr], check=False)
+    if said["sform_code"] == 0 and not np.all(said["pixdim"][1:4]):
+        raise InvalidDataError(
+            "The voxels of the image have no size", where=path,
+            found=" x ".join(f"{edge:g}" for edge in said["pixdim"][1:4]) + " mm",
+            fix="Mend the header",
+        )  # fmt: skip
 
 
 def _is_nifti2(content: bytes) -> bool:

@@ -186,6 +186,7 @@ def _given(image: Image) -> Any:
 
 def _library() -> Any:
     # A sum of floats depends on who adds what: one thread an image gives the same bits always.
+    # ITK reads this when it first works, so that it counts even where ants was imported before.
     os.environ[_THREADS] = "1"
     try:
         import ants
