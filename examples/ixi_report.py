@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from ixi_sex import DATA, HERE, SUFFIX, copy_caps, run
+from ixi_sex import DATA, HERE, SUFFIX, copy_caps, refused, run
 
 SAME_PERSON = "sub-IXI384"
 """What the audit finds: the head of sub-IXI383, under another name."""
@@ -23,12 +23,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="CAPS of the scans")
     parser.add_argument("--folder", type=Path, default=HERE / "ixi-report", help="where to work")
     arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        print(f"The scans are not here: {arguments.data}")
-        return 66
-    if arguments.folder.exists():
-        print(f"There is something at {arguments.folder}: remove it, or give another --folder")
-        return 73
+    if code := refused(arguments.data, arguments.folder):
+        return code
     caps = arguments.folder / "caps"
     copy_caps(arguments.data, arguments.folder)
     run(f"clinicadl prepare-data image {caps} custom --custom_suffix {SUFFIX} -ej ixi")

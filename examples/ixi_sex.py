@@ -32,6 +32,17 @@ def run(command: str) -> None:
     subprocess.run([*clinicadl, *words[1:]], check=True, stderr=subprocess.DEVNULL)
 
 
+def refused(data: Path, folder: Path) -> int:
+    """Say why an example cannot begin, and return its exit code; 0 where it can."""
+    if not data.is_dir():
+        print(f"The scans are not here: {data}")
+        return 66
+    if folder.exists():
+        print(f"There is something at {folder}: remove it, or give another --folder")
+        return 73
+    return 0
+
+
 def copy_caps(data: Path, folder: Path) -> pd.DataFrame:
     """Copy the scans, and write the table of those whose sex is known."""
     caps = folder / "caps"
@@ -106,12 +117,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--epochs", type=int, default=15)
     arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        print(f"The scans are not here: {arguments.data}")
-        return 66
-    if arguments.folder.exists():
-        print(f"There is something at {arguments.folder}: remove it, or give another --folder")
-        return 73
+    if code := refused(arguments.data, arguments.folder):
+        return code
     caps = arguments.folder / "caps"
     table = copy_caps(arguments.data, arguments.folder)
     run(f"clinicadl prepare-data image {caps} custom --custom_suffix {SUFFIX} -ej ixi")

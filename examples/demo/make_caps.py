@@ -17,6 +17,7 @@ from clinicadl.draws import generator
 from clinicadl.errors import ClinicaDLError
 from clinicadl.layouts import images, tsv
 from clinicadl.layouts.files import whole_folder, write_json
+from clinicadl.synthesis.atrophy import with_less_tissue
 
 FACTOR = 4
 """Edge of a voxel in voxels of the t1-linear crop grid, which are 1 mm."""
@@ -208,8 +209,7 @@ def draw_image(
     -------
     Shape (42, 52, 44).
     """
-    # Lost tissue leaves no hole but CSF; what is darker than that stays as it is.
-    tissue = brain - loss * np.clip(brain - CSF, 0, None)
+    tissue = with_less_tissue(brain, loss, fluid=CSF)
     random = generator(seed, f"demo: {session}", sample=i)
     field = np.exp(FIELD * _smooth(random, FIELD_WIDTH_MM)[0])
     # The template has no skull: where there is no brain there is nothing to be noisy.

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from clinicadl.config.audit import CheckConfig as CheckConfig
     from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
+    from clinicadl.config.generate import ArtifactsConfig as ArtifactsConfig
+    from clinicadl.config.generate import AtrophyConfig as AtrophyConfig
+    from clinicadl.config.generate import HypometabolicConfig as HypometabolicConfig
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
     from clinicadl.config.generate import TrivialConfig as TrivialConfig
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preprocess import PreprocessLinearConfig as PreprocessLinearConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
+    from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
+    from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
+    from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
@@ -46,10 +52,16 @@ if TYPE_CHECKING:
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
+    from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
+    from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
+    from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
+    from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
+    from clinicadl.synthesis.atrophy import generate_atrophy as generate_atrophy
+    from clinicadl.synthesis.hypometabolic import generate_hypometabolic as generate_hypometabolic
     from clinicadl.synthesis.noise import generate_random as generate_random
     from clinicadl.synthesis.shepplogan import generate_shepplogan as generate_shepplogan
     from clinicadl.synthesis.trivial import generate_trivial as generate_trivial
@@ -66,15 +78,19 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdaptConfig": "clinicadl.config.summary:AdaptConfig",
     "AnalysisConfig": "clinicadl.config.summary:AnalysisConfig",
+    "ArtifactsConfig": "clinicadl.config.generate:ArtifactsConfig",
+    "AtrophyConfig": "clinicadl.config.generate:AtrophyConfig",
     "AuditConfig": "clinicadl.config.audit:AuditConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
     "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
+    "HypometabolicConfig": "clinicadl.config.generate:HypometabolicConfig",
     "InterpretConfig": "clinicadl.config.interpret:InterpretConfig",
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
     "LabelsConfig": "clinicadl.config.labels:LabelsConfig",
     "MetadataConfig": "clinicadl.config.labels:MetadataConfig",
+    "PetQualityConfig": "clinicadl.config.quality_caps:PetQualityConfig",
     "PredictConfig": "clinicadl.config.predict:PredictConfig",
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
     "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
@@ -83,14 +99,19 @@ _HOMES = {
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
+    "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
+    "VolumeQualityConfig": "clinicadl.config.quality_caps:VolumeQualityConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
     "check_tables": "clinicadl.guard.audit:check_tables",
+    "generate_artifacts": "clinicadl.synthesis.artifacts:generate_artifacts",
+    "generate_atrophy": "clinicadl.synthesis.atrophy:generate_atrophy",
+    "generate_hypometabolic": "clinicadl.synthesis.hypometabolic:generate_hypometabolic",
     "generate_random": "clinicadl.synthesis.noise:generate_random",
     "generate_shepplogan": "clinicadl.synthesis.shepplogan:generate_shepplogan",
     "generate_trivial": "clinicadl.synthesis.trivial:generate_trivial",
@@ -108,6 +129,9 @@ _HOMES = {
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preprocess_linear": "clinicadl.preprocess.linear:preprocess_linear",
     "preview": "clinicadl.report.preview:preview",
+    "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
+    "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
+    "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",

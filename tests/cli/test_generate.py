@@ -1,5 +1,6 @@
 """``clinicadl generate``."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -111,6 +112,120 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(source, tmp_pat
     assert f"# would write: {tmp_path / 'new'}" in said
     assert said.count("ses-M000/") == 4
     assert bits(tmp_path) == before
+
+
+@pytest.fixture
+def region(tmp_path):
+    """A mask inside of the images."""
+    voxels = np.zeros((8, 6, 4), dtype=np.uint8)
+    voxels[3:5, 2:4, 1:3] = 1
+    images.write(tmp_path / "region.nii.gz", voxels, affine=AFFINE)
+    return tmp_path / "region.nii.gz"
+
+
+def changing(kind, region):
+    """Return options that change the images of the fixture in a way."""
+    return {
+        "artifacts": ["--noise"],
+        "hypometabolic": [
+            "--mask", region, "--n_subjects", 2, "-suvr", "pons", "--tracer", "18FFDG", "-p", "pca"
+        ],
+        "atrophy": ["--atrophy_percent", 5, "--margin", 14, "--mask", region],
+    }[kind]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("artifacts", ("art-noi", "untouched", "untouched")),
+        ("hypometabolic", ("pat-pca_deg-30", "untouched")),
+        ("atrophy", ("atr-deformed", "untouched", "untouched")),
+    ],
+)
+def test_changed_images_are_made_as_a_dry_run_says(source, region, tmp_path, invoke, kind, names):
+    words = (
+        "generate",
+        kind,
+        *changing(kind, region),
+        source,
+        tmp_path / "new",
+        "-np",
+        1,
+        "--share",
+        0.3,
+    )
+    before = bits(tmp_path)
+    code, said, err = invoke(*words, "--dry-run")
+    assert code == 0, err
+    assert tomllib.loads(said)["share"] == 0.3
+    lines = [line for line in said.splitlines() if line.startswith("#   subjects/")]
+    assert len(lines) == len(names)
+    assert sum("(untouched)" in line for line in lines) == names.count("untouched")
+    assert sum(names[0] in line for line in lines) == 1
+    assert bits(tmp_path) == before
+    code, _, err = invoke(*words)
+    assert code == 0, err
+    for line in lines:
+        assert (tmp_path / "new" / line.split()[1]).is_file()
+    record = json.loads((tmp_path / "new" / "commandline.json").read_text())
+    assert record["command"] == f"generate {kind}"
+    assert record["share"] == 0.3
+
+
+@pytest.mark.parametrize(
+    "form", [("1", "2"), ("1", "--translation", "2")], ids=["list", "repeated"]
+)
+def test_a_range_is_two_values_behind_one_flag_or_two(source, tmp_path, invoke, form):
+    pytest.importorskip("torchio")
+    code, _, said = invoke(
+        "generate", "artifacts", "--motion", "--contrast", "--gamma", "-0.3", "-.1",
+        "--num_transforms", 1, "-np", 1, "--translation", *form, source, tmp_path / "new",
+    )  # fmt: skip
+    assert code == 0, said
+    for path in (tmp_path / "new").rglob("*_art-mot-con_*.json"):
+        changes = json.loads(path.read_text())["changes"]
+        assert all(1 <= one <= 2 for one in changes["motion"]["translation"][0])
+        assert np.exp(-0.3) <= changes["contrast"]["power"] <= np.exp(-0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["artifacts"], "no artefact is selected"),
+        (["artifacts", "--noise", "--noise_std", "5"], "two values are needed, not 1"),
+        (["artifacts", "--noise", "--noise_std", "5", "6", "7"], "two values are needed, not 3"),
+        (["artifacts", "--blur", "--rotation", "1", "2"], "rotation means nothing without motion"),
+        (["hypometabolic"], "--mask, or by --atlas"),
+        (["hypometabolic", "--mask", "m.nii", "-p", "xy"], "bvftd"),
+        (["atrophy"], "--mask, or by --atlas"),
+        (["atrophy", "--mask", "m.nii", "--atrophy_percent", "95"], "at most 80"),
+    ],
+)
+def test_changes_that_mean_nothing_are_refused(source, tmp_path, invoke, words, message):
+    code, _, said = invoke("generate", words[0], source, tmp_path / "new", *words[1:])
+    assert code == 2, said
+    assert message in said
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("kind", ["artifacts", "hypometabolic", "atrophy"])
+def test_what_was_changed_is_read_by_prepare_data(source, region, tmp_path, invoke, kind):
+    new = tmp_path / "new"
+    assert invoke("generate", kind, *changing(kind, region), source, new, "-np", 1)[0] == 0
+    pet = ["--tracer", "18FFDG", "-suvr", "pons"] if kind == "hypometabolic" else []
+    code, said, err = invoke(
+        "prepare-data",
+        "image",
+        new,
+        "pet-linear" if pet else "t1-linear",
+        *pet,
+        "-ej",
+        "all",
+        "-np",
+        1,
+    )
+    assert code == 0, err
+    assert f"{2 if pet else 3} tensors written" in said
 
 
 def test_an_output_that_exists_is_refused(source, tmp_path, invoke):

@@ -86,7 +86,9 @@ FLAGS = {
     "smc": (["--keep-smc"], {"keep_smc": True}),
     "unique": (["--remove_unique_session"], {"remove_unique_session": True}),
     "qc": (["--qc_tsv", "{study}/qc.tsv", "--qc-column", "verdict"],
-           {"qc_tsv": "{study}/qc.tsv", "qc_column": "verdict"}),
+           {"qc_tsv": ["{study}/qc.tsv"], "qc_column": "verdict"}),
+    "two of qc": (["--qc", "{study}/qc.tsv", "--qc", "{study}/qc.tsv", "--qc_column", "verdict"],
+                  {"qc_tsv": ["{study}/qc.tsv"] * 2, "qc_column": "verdict"}),
     "where": (["--where", "age_bl > 60", "--where", "sex == 'F'"],
               {"where": ["age_bl > 60", "sex == 'F'"]}),
     "trajectory": (["--trajectory", "--time_horizon", "6"],
@@ -103,9 +105,10 @@ def test_each_flag_of_get_labels_has_an_effect_the_same_as_from_python(invoke, s
     flags, config = FLAGS[name]
     flags = [flag.format(study=study) for flag in flags]
     config = {
-        key: value.format(study=study) if isinstance(value, str) else value
+        key: [one.format(study=study) for one in value] if isinstance(value, list)
+        else value.format(study=study) if isinstance(value, str) else value
         for key, value in config.items()
-    }
+    }  # fmt: skip
     basic = {"merged_tsv": study / "merged.tsv", "missing_mods": study / "mods"}
     plain = get_labels(
         LabelsConfig(bids_directory=study / "bids", output_directory=study / "plain", **basic)

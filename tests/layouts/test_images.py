@@ -395,3 +395,66 @@ def test_a_beginning_that_is_none_is_refused(tmp_path, content, complaint):
         images.read(path)
     with pytest.raises(MissingInputError, match="absent"):
         images.read_frame(tmp_path / "absent.nii")
+
+
+@pytest.mark.parametrize(("version", "order"), [(1, "<"), (1, ">"), (2, "<"), (2, ">")])
+@pytest.mark.parametrize("shape", [SHAPE, (*SHAPE, 3), (*SHAPE, 1, 2)])
+def test_an_image_as_it_is_stored_is_what_nibabel_reads(tmp_path, version, order, shape):
+    path = tmp_path / "a.nii"
+    path.write_bytes(nifti(voxels(shape=shape), version=version, order=order, scaling=(0.5, -3)))
+    stored, image = images.read_stored(path), nib.load(path)
+    np.testing.assert_array_equal(stored.voxels, as_nibabel(path))
+    np.testing.assert_array_equal(stored.affine, image.affine)
+    np.testing.assert_allclose(stored.voxel_size, image.header.get_zooms()[:3], rtol=1e-6)
+    assert stored.unit == "unknown"
+    np.testing.assert_allclose(stored.sform, image.get_sform(), atol=1e-5)
+    assert stored.qform is None
+
+
+def test_a_header_is_told_as_it_is_written_and_mended_in_silence(tmp_path, caplog):
+    path = tmp_path / "a.nii"
+    image = nib.Nifti1Image(voxels(), OBLIQUE)
+    image.header.set_xyzt_units("micron", "sec")
+    image.set_sform(None, 0)
+    content = bytearray(image.to_bytes())
+    header = nib.Nifti1Header(bytes(content[:348]), check=False)
+    header["pixdim"][1:4] = (-2, 0, 3)
+    header["qform_code"] = 1
+    header["quatern_b"], header["quatern_c"] = 1, 1  # no rotation: their squares exceed 1
+    header["sform_code"] = 2
+    content[:348] = header.binaryblock
+    path.write_bytes(content)
+    stored = images.read_stored(path)
+    assert stored.voxel_size == (-2, 0, 3)
+    assert stored.unit == "micrometres"
+    assert np.isnan(stored.qform).all()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "empty file"),
+        (b"not an image" * 100, "not a NIfTI"),
+        (nifti(voxels())[:-10], "lies about its size"),
+        (nifti(voxels(shape=(4, 5))), "no volume"),
+    ],
+)
+def test_what_is_no_image_is_not_read_as_it_is_stored_either(tmp_path, content, what):
+    path = tmp_path / "a.nii"
+    path.write_bytes(content)
+    with pytest.raises(InvalidDataError, match=what):
+        images.read_stored(path)
+
+
+def test_axes_are_turned_to_the_right_front_and_top():
+    values = voxels()
+    np.testing.assert_array_equal(images.to_ras(values, OBLIQUE), values[::-1])
+    affine = np.array([[0, 0, 2.0, 0], [-2, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
+    turned = images.to_ras(values, affine)
+    canonical = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
+    np.testing.assert_array_equal(turned, np.asarray(canonical.dataobj))
+    flat = np.diag([2.0, 2, 0, 1])
+    np.testing.assert_array_equal(images.to_ras(values, flat), values)
+    assert images.orientation(flat) == "RA?"
+    assert images.orientation(np.full((4, 4), np.nan)) == "???"

@@ -123,6 +123,9 @@ def test_a_map_that_means_nothing_is_called_so_first(looked, tmp_path):
         assert f"Maps of gradients for AD, test, split 0, best by loss: {expected}" in text
         after = "## Participants" if form == "md" else "<h2>Participants"
         assert text.index(expected) < text.index(after)
+    config = ReportConfig(maps_directory=maps, output=tmp_path / "json", format="json")
+    warned = json.loads(write_report(config).read_text())["warnings"]
+    assert sum("It <says> nothing" in one for one in warned) == 1
 
 
 def test_images_that_are_gone_are_not_shown(looked, tmp_path):

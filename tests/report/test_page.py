@@ -129,6 +129,26 @@ def test_each_result_stands_beside_what_saw_no_image(tested, tmp_path):
     assert len(content["beside_baselines"]) == len(told.compared.baselines)
 
 
+def test_a_subgroup_is_called_by_its_whole_name(trained, prepared_once, tmp_path):
+    everyone = prepared_once / "labels.tsv"
+    config = PredictConfig(
+        caps_directory=prepared_once, participants_tsv=everyone, gpu=False,
+        accept_leakage="to have enough of them",
+    )  # fmt: skip
+    predict(config, trained, "everyone")
+    table = pd.read_csv(everyone, sep="\t")[["participant_id", "session_id", "diagnosis"]]
+    place = table.groupby("diagnosis").cumcount().mod(2).map({0: "Lille", 1: "Lyon"})
+    table.assign(site=place + ", France").to_csv(tmp_path / "sites.tsv", sep="\t", index=False)
+    told = story.read(trained, tmp_path / "sites.tsv")
+    apart = told.compared.subgroups
+    assert {(one.name, one.others) for one in apart} == {
+        ("site Lille, France", "site Lyon, France")
+    }
+    drawn = {one.name: one.svg for one in figures.all_of(told, told.tested)}
+    assert "site Lille, France" in drawn["subgroups-everyone"]
+    assert "site Lyon, France" in drawn["subgroups-everyone"]
+
+
 def test_text_says_the_same(tested, tmp_path):
     text = written(tested, tmp_path, format="md").read_text()
     value = story.read(tested).tested[0].metrics[0]

@@ -43,14 +43,11 @@ def read(maps, group, level="image", kind="prediction", metric="loss"):
     return pd.read_csv(path, sep="\t")
 
 
-def test_set(caps, **settings):
+def settings_of_test(caps, **settings):
     return PredictConfig(
         caps_directory=caps, participants_tsv=caps / "split/test_baseline.tsv", n_proc=0,
         gpu=False, **settings,
     )  # fmt: skip
-
-
-test_set.__test__ = False
 
 
 def check_metrics(predictions, metrics, suffix=""):
@@ -71,7 +68,7 @@ def test_a_learnable_label_is_learnt_and_judged(experiment, prepared, tmp_path):
     assert log["R2_score_train"].max() > 0.8
     # One sample weighs as much as another: the loss is the mean squared error.
     np.testing.assert_allclose(log["loss_train"], log["MSE_train"], rtol=1e-5)
-    predict(test_set(prepared), maps, "test")
+    predict(settings_of_test(prepared), maps, "test")
     for group in ("train", "validation", "test"):
         predictions = read(maps, group)
         assert list(predictions.columns) == [
@@ -89,7 +86,7 @@ def test_a_learnable_label_is_learnt_and_judged(experiment, prepared, tmp_path):
 def test_several_labels_are_learnt_at_once(experiment, prepared, tmp_path):
     maps = tmp_path / "maps"
     train(experiment(task={"label": ["score", "age"]}, optimization={"epochs": 1}), maps)
-    predict(test_set(prepared, selection_metrics=("MAE",)), maps, "test")
+    predict(settings_of_test(prepared, selection_metrics=("MAE",)), maps, "test")
     predictions, metrics = (read(maps, "test", kind=kind, metric="MAE") for kind in
                             ("prediction", "metrics"))  # fmt: skip
     assert list(predictions.columns)[3:] == [
@@ -105,8 +102,8 @@ def test_several_labels_are_learnt_at_once(experiment, prepared, tmp_path):
 def test_a_group_without_labels_has_predictions_and_no_metrics(experiment, prepared, tmp_path):
     maps = tmp_path / "maps"
     train(experiment(optimization={"epochs": 1}), maps)
-    predict(test_set(prepared), maps, "known")
-    predict(test_set(prepared, use_labels=False), maps, "unknown")
+    predict(settings_of_test(prepared), maps, "known")
+    predict(settings_of_test(prepared, use_labels=False), maps, "unknown")
     path = maps / "split-0/best-loss/unknown/unknown_image_level_prediction.tsv"
     assert set(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)["true_label"]) == {
         "n/a"
@@ -128,7 +125,7 @@ def test_parts_speak_for_their_image(experiment, prepared, tmp_path, vote):
         optimization={"epochs": 1, "batch_size": 16},
     )  # fmt: skip
     train(config, maps)
-    predict(test_set(prepared), maps, "test")
+    predict(settings_of_test(prepared), maps, "test")
     parts, images = read(maps, "test", "patch"), read(maps, "test")
     validation = read(maps, "validation", "patch")
     errors = (validation["true_label"] - validation["predicted_label"]).abs()
@@ -175,10 +172,10 @@ def test_a_wrong_label_of_a_test_set_is_refused(experiment, prepared, tmp_path):
     maps = tmp_path / "maps"
     train(experiment(optimization={"epochs": 1}), maps)
     with pytest.raises(InvalidDataError, match=r"score is not a number in groups/test.*sub-T"):
-        predict(test_set(prepared, label=("diagnosis",)), maps, "test")
+        predict(settings_of_test(prepared, label=("diagnosis",)), maps, "test")
     assert not (maps / "ledger.tsv").exists()
     with pytest.raises(UsageError, match="learnt 1 labels"):
-        predict(test_set(prepared, label=("age", "score")), maps, "test")
+        predict(settings_of_test(prepared, label=("age", "score")), maps, "test")
 
 
 def test_the_weighted_sampler_evens_out_bins_of_the_label(experiment, prepared):

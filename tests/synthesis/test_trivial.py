@@ -1,5 +1,7 @@
 """Generate trivial: labels that anything must learn."""
 
+import hashlib
+import json
 import logging
 
 import numpy as np
@@ -140,6 +142,17 @@ def test_the_arithmetic_is_that_of_the_draws(tmp_path):
     assert (expected[right] == 0).any(), "with so much darkening some voxels lose everything"
 
 
+def test_each_image_says_what_it_was_made_from(tmp_path):
+    source = make_caps(tmp_path / "caps")
+    folder = generate_trivial(config_of(source, tmp_path / "new"))
+    for number in range(4):
+        said = json.loads(next(folder.rglob(f"sub-TRIV{number}_*.json")).read_text())
+        original = next(source.rglob(f"sub-{number // 2:02d}_*"))
+        assert source / said["source"] == original
+        assert said["source_sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
+        assert said["changes"] == {"atrophy_percent": 60}
+
+
 def test_affine_and_header_of_the_source_are_kept(tmp_path):
     source = tmp_path / "caps"
     turned = AFFINE.copy()
@@ -183,7 +196,7 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(tmp_path):
     other = bits(generate_trivial(config_of(source, tmp_path / "other", seed=6)))
     assert one == two
     assert one != other
-    assert len(one) == 4 + 4 + 2
+    assert len(one) == 4 + 4 + 4 + 2
 
 
 def test_an_image_is_the_same_however_many_are_made(tmp_path):

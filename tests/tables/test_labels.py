@@ -404,19 +404,40 @@ def test_what_failed_the_quality_control_is_left_out(
         f"participant_id\tsession_id\t{header}\n"
         f"sub-1\tses-M00\t{yes}\nsub-2\tses-M012\t{no}\nsub-2\tses-M000\t{rest}\n"
     )
-    config = study(*BASIC, qc_tsv=path, qc_column=column, diagnoses=["AD", "CN", "MCI"])
+    config = study(*BASIC, qc_tsv=[path], qc_column=column, diagnoses=["AD", "CN", "MCI"])
     assert kept(config) == ["1 M000", "2 M000", "3 M000"]
-    assert reasons(config) == {"2 M012": "failed the quality control"}
+    assert reasons(config) == {"2 M012": "failed the quality check qc.tsv"}
     assert "says nothing of 2 of 4 sessions: they are kept" in caplog.text
+
+
+def test_several_quality_checks_are_asked_and_each_reason_is_kept(study, tmp_path, caplog):
+    paths = [tmp_path / "raw.tsv", tmp_path / "t1.tsv"]
+    paths[0].write_text(
+        "participant_id\tsession_id\treasons\tpass\n"
+        "sub-1\tses-M000\tn/a\tTrue\nsub-2\tses-M012\tunreadable, sheared\tFalse\n"
+        "sub-2\tses-M000\tn/a\tTrue\nsub-3\tses-M000\tn/a\tTrue\n"
+    )
+    paths[1].write_text(
+        "participant_id\tsession_id\tpass_probability\tpass\n"
+        "sub-1\tses-M000\t0.1\tFalse\nsub-2\tses-M012\t0.2\tFalse\n"
+    )
+    config = study(*BASIC, qc_tsv=paths, diagnoses=["AD", "CN", "MCI"])
+    assert kept(config) == ["2 M000", "3 M000"]
+    assert reasons(config) == {
+        "1 M000": "failed the quality check t1.tsv",
+        "2 M012": "failed the quality check raw.tsv: unreadable, sheared",
+    }
+    assert "t1.tsv says nothing of 2 of 3 sessions: they are kept" in caplog.text
+    assert labels.plan(config).record["n_without_quality_check"] == 2
 
 
 def test_a_quality_control_that_says_neither_is_placed(study, tmp_path):
     path = tmp_path / "qc.tsv"
     path.write_text("participant_id\tsession_id\tpass\nsub-1\tses-M00\tmaybe\n")
     with pytest.raises(InvalidDataError, match=r"qc\.tsv, row 2, column pass.*maybe"):
-        labels.plan(study(*BASIC, qc_tsv=path))
+        labels.plan(study(*BASIC, qc_tsv=[path]))
     with pytest.raises(MissingInputError, match="no column verdict.*--qc_column"):
-        labels.plan(study(*BASIC, qc_tsv=path, qc_column="verdict"))
+        labels.plan(study(*BASIC, qc_tsv=[path], qc_column="verdict"))
 
 
 def test_conditions_hold_for_all_that_is_kept(study):
@@ -505,7 +526,7 @@ def test_every_row_is_kept_or_has_a_reason_in_any_order(tmp_path_factory, drawn,
         ({"merged_tsv": "gone.tsv"}, MissingInputError, "gone.tsv"),
         ({"missing_mods": "gone"}, MissingInputError, "gone"),
         ({"restriction_tsv": "gone.tsv"}, MissingInputError, "gone.tsv"),
-        ({"qc_tsv": "gone.tsv"}, MissingInputError, "gone.tsv"),
+        ({"qc_tsv": ["gone.tsv"]}, MissingInputError, "gone.tsv"),
         ({"caps_directory": "gone"}, MissingInputError, "gone"),
         ({"qc_column": "x"}, UsageError, "without qc_tsv"),
         ({"time_unit": "years"}, UsageError, "without time_column"),

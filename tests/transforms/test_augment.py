@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from clinicadl.config.transforms import AUGMENTATIONS
+from clinicadl.config.transforms import AUGMENTATIONS, TransformsConfig
 from clinicadl.draws import generator
+from clinicadl.errors import UsageError
+from clinicadl.layouts import images
 from clinicadl.transforms import augment
+from clinicadl.transforms.pipeline import check_augmentation
 
 SHAPE = (1, 24, 28, 22)
 
@@ -298,3 +301,55 @@ class TestThroughTorchIO:
             assert (np.abs(moves).max(axis=(0, 1, 2)) <= bound).all()
             # A warning that the space may fold would be an error here.
             augment.elastic(torch.from_numpy(head(*shape)), **one)
+
+
+def test_a_ball_is_darkened_by_the_share_that_was_drawn():
+    image = torch.full((2, 30, 32, 28), 5.0)
+    drawn = {"share": 0.3, "centre": (14.0, 16.0, 13.0), "radius": 7.0}
+    found = augment.hypometabolism(image, sigma=0.0, **drawn)
+    grid = np.stack(np.meshgrid(*map(np.arange, image.shape[1:]), indexing="ij"), -1)
+    inside = np.linalg.norm(grid - drawn["centre"], axis=-1) <= 7
+    np.testing.assert_allclose(found, 5 * np.where(inside, 0.7, 1.0)[None].repeat(2, 0), rtol=1e-6)
+    soft = augment.hypometabolism(image, sigma=1.5, **drawn)[0]
+    expected = 5 * ndimage.gaussian_filter(np.where(inside, 0.7, 1.0), 1.5)
+    np.testing.assert_allclose(soft, expected, rtol=1e-6)
+
+
+def test_a_mask_takes_the_place_of_the_ball(tmp_path):
+    inside = np.zeros((9, 10, 8), np.uint8)
+    inside[2:5, 3:7, 1:4] = 1
+    path = tmp_path / "mask.nii.gz"
+    images.write(path, inside, affine=np.eye(4))
+    row = AUGMENTATIONS["Hypometabolism"](mask=path, sigma=0, degree=(0.2, 0.2))
+    image = torch.ones(1, 9, 10, 8)
+    found = row.build(generator(0, "mask"), (1, 9, 10, 8))(image)
+    np.testing.assert_allclose(found[0], np.where(inside == 1, 0.8, 1), rtol=1e-6)
+    with pytest.raises(UsageError, match=r"9x10x8 for 9x10.*no mask"):
+        check_augmentation(TransformsConfig(augmentation=(row,)), (1, 9, 10))
+
+
+@pytest.mark.parametrize("shape", [(1, 41, 43, 45), (1, 61, 63)])
+@pytest.mark.parametrize("volume", [-0.8, -0.3, 0.4, 0.8])
+def test_a_ball_shrinks_without_folds_and_leaves_the_rest(shape, volume):
+    centre, radius = tuple(size // 2 for size in shape[1:]), 16.0
+    # An image of places shows where each voxel came from.
+    places = torch.from_numpy(np.indices(shape[1:]).astype(np.float32))
+    source = augment.atrophy(places, volume=volume, centre=centre, radius=radius).numpy()
+    slopes = np.stack([np.stack(np.gradient(axis), -1) for axis in source], -1)
+    backward = np.linalg.det(slopes)
+    assert backward.min() > 0
+    # The new volume by the old one, at the centre; central differences over one voxel.
+    assert 1 / backward[centre] == pytest.approx(1 - volume, rel=0.05)
+    distance = np.linalg.norm(np.indices(shape[1:]).T - centre, axis=-1).T
+    np.testing.assert_array_equal(source[:, distance >= radius], places[:, distance >= radius])
+
+
+def test_balls_are_drawn_in_the_middle_of_the_sample():
+    shape = (1, 40, 60, 50)
+    for seed in range(50):
+        drawn = AUGMENTATIONS["Atrophy"]().build(generator(seed, "ball"), shape).keywords
+        assert all(
+            s / 4 <= at <= 3 * s / 4 for at, s in zip(drawn["centre"], shape[1:], strict=True)
+        )
+        assert 0.15 * 40 <= drawn["radius"] <= 0.3 * 40
+        assert 0.1 <= drawn["volume"] <= 0.4

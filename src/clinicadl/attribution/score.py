@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from clinicadl.attribution.truth import INDEX, NAME, Atlas
+from clinicadl.attribution.truth import Atlas
+from clinicadl.layouts.masks import INDEX, NAME
 
 Voxels = NDArray[np.float64]
 

@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinicadl.errors import InvalidDataError, MissingInputError, listed
-from clinicadl.layouts import images, tsv
+from clinicadl.layouts import images
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.images import Frame, Image
-from clinicadl.layouts.masks import SAME_AFFINE_MM
+from clinicadl.layouts.masks import SAME_AFFINE_MM, region_names
 
 PARTICIPANT_MARK, SESSION_MARK = "{participant_id}", "{session_id}"
 """What stands for an image in the path of its mask."""
 OWN_MASK = f"{PARTICIPANT_MARK}_{SESSION_MARK}_mask"
 """Name of the mask of an image in a folder of masks, as ``generate`` writes it."""
-INDEX, NAME = "index", "name"
-"""Columns of the labels of an atlas, as in BIDS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +165,7 @@ def read_atlas(path: Path, labels: Path | None, frame: Frame) -> Atlas:
     numbers = [int(one) for one in np.unique(voxels) if one]
     if not numbers:
         raise InvalidDataError("The atlas has no region", where=path)
-    known = {number: str(number) for number in numbers} if labels is None else _names(labels)
+    known = {number: str(number) for number in numbers} if labels is None else region_names(labels)
     nameless = [number for number in numbers if number not in known]
     if nameless:
         raise InvalidDataError(
@@ -175,17 +173,6 @@ def read_atlas(path: Path, labels: Path | None, frame: Frame) -> Atlas:
             found=listed(nameless), fix="Add a row for each",
         )  # fmt: skip
     return Atlas(voxels.astype(np.int64), {number: known[number] for number in numbers})
-
-
-def _names(path: Path) -> dict[int, str]:
-    table = tsv.read(path, "labels of the atlas", needs=(INDEX, NAME))
-    odd = [cell for cell in table[INDEX] if not str(cell).isdigit()]
-    if odd:
-        raise InvalidDataError(
-            "The index of a region is a whole number", where=f"{path}, column {INDEX}",
-            found=listed(odd),
-        )  # fmt: skip
-    return {int(index): str(name) for index, name in zip(table[INDEX], table[NAME], strict=True)}
 
 
 def _on(path: Path, frame: Frame) -> Image:

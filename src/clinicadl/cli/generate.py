@@ -8,7 +8,14 @@ import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.options import Command, given, options_of
-from clinicadl.config.generate import RandomConfig, SheppLoganConfig, TrivialConfig
+from clinicadl.config.generate import (
+    ArtifactsConfig,
+    AtrophyConfig,
+    HypometabolicConfig,
+    RandomConfig,
+    SheppLoganConfig,
+    TrivialConfig,
+)
 
 if TYPE_CHECKING:
     from clinicadl.synthesis.generated import Plan
@@ -24,6 +31,15 @@ group = LazyGroup(
         ),
         "shepplogan": Row(
             "clinicadl.cli.generate:shepplogan", "Phantoms of three subtypes, in two dimensions."
+        ),
+        "artifacts": Row(
+            "clinicadl.cli.generate:artifacts", "Motion, noise, ...: what goes wrong in a scanner."
+        ),
+        "hypometabolic": Row(
+            "clinicadl.cli.generate:hypometabolic", "Uptake lowered as a dementia lowers it."
+        ),
+        "atrophy": Row(
+            "clinicadl.cli.generate:atrophy", "Regions that shrink or grow by a known volume."
         ),
     },
     help="Make a CAPS whose truth is known, to see what a training can find.",
@@ -80,6 +96,58 @@ def shepplogan(dry_run: bool, **flags: Any) -> None:
     _make(plan(settings(SheppLoganConfig, given(flags))), dry_run=dry_run)
 
 
+@click.command("artifacts", cls=Command)
+@_dry_run
+@options_of(ArtifactsConfig, arguments=("caps_directory", "generated_caps_directory"))
+def artifacts(dry_run: bool, **flags: Any) -> None:
+    """Give images the artefacts of a scanner: --motion, --noise, ...
+
+    Every session of CAPS_DIRECTORY (or of the table) gives one image of the same name in
+    GENERATED_CAPS_DIRECTORY, and beside it a JSON file with all numbers that were drawn. With
+    --share 0.5, half of the participants are copied instead, to train on both.
+    """
+    from clinicadl.config.read import settings
+    from clinicadl.synthesis.artifacts import plan
+
+    _make(plan(settings(ArtifactsConfig, given(flags))), dry_run=dry_run)
+
+
+@click.command("hypometabolic", cls=Command)
+@_dry_run
+@options_of(
+    HypometabolicConfig,
+    arguments=("caps_directory", "generated_caps_directory"),
+    defaults={"tracer": "18FFDG", "suvr_reference_region": "cerebellumPons2"},
+)
+def hypometabolic(dry_run: bool, **flags: Any) -> None:
+    """Lower the uptake where a kind of dementia lowers it.
+
+    The first session of each of the first participants of CAPS_DIRECTORY gives one image in
+    GENERATED_CAPS_DIRECTORY, times 1 outside of the mask and 1 - degree inside, with a smooth
+    edge. Masks and factors are written beside the images.
+    """
+    from clinicadl.config.read import settings
+    from clinicadl.synthesis.hypometabolic import plan
+
+    _make(plan(settings(HypometabolicConfig, given(flags))), dry_run=dry_run)
+
+
+@click.command("atrophy", cls=Command)
+@_dry_run
+@options_of(AtrophyConfig, arguments=("caps_directory", "generated_caps_directory"))
+def atrophy(dry_run: bool, **flags: Any) -> None:
+    """Let regions shrink, or grow, by a known share of their volume.
+
+    Every session of CAPS_DIRECTORY (or of the table) gives one image of the same name in
+    GENERATED_CAPS_DIRECTORY, deformed by a smooth field without folds. The field, its Jacobian
+    determinant and the region are written beside the images.
+    """
+    from clinicadl.config.read import settings
+    from clinicadl.synthesis.atrophy import plan
+
+    _make(plan(settings(AtrophyConfig, given(flags))), dry_run=dry_run)
+
+
 def _make(planned: Plan, *, dry_run: bool) -> None:
     from clinicadl.cli.console import progress
     from clinicadl.config.read import to_toml
@@ -89,7 +157,7 @@ def _make(planned: Plan, *, dry_run: bool) -> None:
         click.echo(to_toml(planned.config))
         click.echo(f"# would write: {planned.config.generated_caps_directory}")
         for image in planned.images:
-            click.echo(f"#   {image.path} ({image.facts['diagnosis']})")
+            click.echo(f"#   {image.path} ({image.facts[planned.label]})")
         return
     what, total = f"generate {planned.kind}", len(planned.jobs)
     folder = complete(planned, shown=lambda steps: progress(steps, total=total, what=what))

@@ -22,6 +22,9 @@ _ANYWHERE = ("-v", "-vv", "--verbose", "-q", "--quiet", "--debug")
 COMMANDS = {
     "generate": Row("clinicadl.cli.generate:group", "Make a CAPS whose truth is known."),
     "tsvtools": Row("clinicadl.cli.tsvtools:group", "Set participants apart without leakage."),
+    "quality-check": Row(
+        "clinicadl.cli.quality_check:group", "Say which images are sound and well registered."
+    ),
     "prepare-data": Row("clinicadl.cli.prepare_data:group", "Turn images into tensors."),
     "prepare-data-from-bids": Row(
         "clinicadl.cli.prepare_from_bids:group", "Turn raw images into tensors."

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from clinicadl.config.base import Section, setting
+
+
+def _is_one_of_them(shard: str) -> str:
+    number, n_shards = map(int, shard.split("/"))
+    if not 1 <= number <= n_shards:
+        raise ValueError(f"shards are counted from 1/{n_shards} to {n_shards}/{n_shards}")
+    return shard
+
+
+Shard = Annotated[str, Field(pattern=r"^[0-9]{1,6}/[0-9]{1,6}$"), AfterValidator(_is_one_of_them)]
+"""K/N: which of the parts of some work, counted from 1."""
 
 
 class JobsConfig(Section):
@@ -52,25 +63,14 @@ class PerImage(Section):
     participant_label: tuple[str, ...] = setting(
         (), "Participants that are taken, of all or of the table; with or without sub-"
     )
-    shard: str | None = setting(
-        None,
-        "K/N: of the sorted sessions every N-th from the K-th on, for N machines",
-        pattern=r"^[0-9]{1,6}/[0-9]{1,6}$",
+    shard: Shard | None = setting(
+        None, "K/N: of the sorted sessions every N-th from the K-th on, for N machines"
     )
     jobs: JobsConfig = JobsConfig()
     n_shards: int | None = setting(
         None, "Number of jobs of --submit, each with its shard of the sessions", ge=1, le=999_999
     )
     n_proc: int = setting(2, "Processes", short="np", ge=1)
-
-    @field_validator("shard")
-    @classmethod
-    def _is_one_of_them(cls, shard: str | None) -> str | None:
-        if shard is not None:
-            number, n_shards = map(int, shard.split("/"))
-            if not 1 <= number <= n_shards:
-                raise ValueError(f"shards are counted from 1/{n_shards} to {n_shards}/{n_shards}")
-        return shard
 
     @model_validator(mode="after")
     def _share_out(self) -> PerImage:

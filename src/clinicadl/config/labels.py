@@ -53,8 +53,11 @@ class LabelsConfig(Section):
     missing: Literal["keep", "exclude"] = setting(
         "keep", "What is done with sessions without age, sex or a variable of interest"
     )
-    qc_tsv: Path | None = setting(None, "Table of the quality control: sessions that failed go")
-    qc_column: str | None = setting(None, "Its column that tells (default: pass, or qc)")
+    qc_tsv: tuple[Path, ...] = setting(
+        (), "Tables of quality checks, such as quality-check writes: sessions that failed one go",
+        flag="qc",
+    )  # fmt: skip
+    qc_column: str | None = setting(None, "Their column that tells (default: pass, or qc)")
     where: tuple[str, ...] = setting((), _WHERE)
     trajectory: bool = setting(False, "Add a column that tells how the diagnosis goes on: sMCI")
     time_horizon: int = setting(36, "How far ahead trajectories look", unit="months", ge=1)
@@ -80,7 +83,7 @@ class LabelsConfig(Section):
 
     @model_validator(mode="after")
     def _settings_are_used(self) -> LabelsConfig:
-        if self.qc_column is not None and self.qc_tsv is None:
+        if self.qc_column is not None and not self.qc_tsv:
             raise ValueError("qc_column means nothing without qc_tsv")
         if "time_unit" in self.model_fields_set and self.time_column is None:
             raise ValueError("time_unit means nothing without time_column")

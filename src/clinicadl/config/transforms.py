@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
@@ -80,6 +81,9 @@ Counts = Annotated[
     tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], AfterValidator(_in_order)
 ]
 
+VolumeLoss = Annotated[float, Field(ge=-0.8, le=0.8)]
+"""Beyond 0.8 a slice would fold."""
+
 
 class Augmentation(Choice):
     """A random change of training samples.
@@ -145,6 +149,15 @@ class RandomBlur(Augmentation):
     std: Span = setting((0.0, 2.0), "Standard deviation along each axis", unit="voxels")
 
 
+class DownSampling(Augmentation):
+    """Thick slices along an axis that is drawn."""
+
+    builds: ClassVar[str] = "clinicadl.transforms.augment:draw_down_sampling"
+
+    name: Literal["DownSampling"] = "DownSampling"
+    factor: Counts = setting((2, 4), "Thickness of the slices", unit="voxels")
+
+
 class Gamma(Augmentation):
     """Intensities to a power; those below 0 keep their sign."""
 
@@ -154,6 +167,36 @@ class Gamma(Augmentation):
     log_gamma: NotNegative = setting(
         0.3, "Largest logarithm of the power; one between - and + it is drawn"
     )
+
+
+def _radius() -> Any:
+    return setting((0.15, 0.3), "Radius of the ball by the shortest axis of the sample")
+
+
+class Hypometabolism(Augmentation):
+    """Intensities lowered in a mask, or in a ball that is drawn, with a smooth edge."""
+
+    builds: ClassVar[str] = "clinicadl.transforms.augment:draw_hypometabolism"
+
+    name: Literal["Hypometabolism"] = "Hypometabolism"
+    degree: Shares = setting((0.1, 0.4), "Share of the intensity that is lost")
+    sigma: NotNegative = setting(2.0, "Standard deviation of the smooth edge", unit="voxels")
+    radius: Shares = _radius()
+    mask: Path | None = setting(
+        None, "Mask on the grid of the samples, taken instead of a ball: what is not 0"
+    )
+
+
+class Atrophy(Augmentation):
+    """A ball that is drawn shrinks, or grows, and draws what is around it along."""
+
+    builds: ClassVar[str] = "clinicadl.transforms.augment:draw_atrophy"
+
+    name: Literal["Atrophy"] = "Atrophy"
+    volume: Annotated[tuple[VolumeLoss, VolumeLoss], AfterValidator(_in_order)] = setting(
+        (0.1, 0.4), "Share of the volume that is lost at the centre; below 0 it grows"
+    )
+    radius: Shares = _radius()
 
 
 class Flip(Augmentation):
@@ -268,7 +311,10 @@ AUGMENTATIONS: dict[str, type[Choice]] = {
     "CropPad": CropPad,
     "Smoothing": Smoothing,
     "RandomBlur": RandomBlur,
+    "DownSampling": DownSampling,
     "Gamma": Gamma,
+    "Hypometabolism": Hypometabolism,
+    "Atrophy": Atrophy,
     "Flip": Flip,
     "RandomSwap": RandomSwap,
     "BiasField": BiasField,

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from clinicadl.config.base import Choice
-from clinicadl.config.jobs import PerImage
 from clinicadl.config.mode import ImageMode, RoiMode
 from clinicadl.config.prepare import PrepareConfig, Preparing
 from clinicadl.config.raw import Grid
@@ -29,13 +28,13 @@ from clinicadl.errors import (
     PartialError,
     listed,
 )
-from clinicadl.layouts import caps, files, grids, ids, images, naming, part_files
+from clinicadl.layouts import caps, files, grids, images, naming, part_files
 from clinicadl.layouts import masks as roi_masks
 from clinicadl.layouts.caps import ImageTensor, Session, StoredImage
 from clinicadl.layouts.images import Frame, Image
 from clinicadl.layouts.masks import Mask
 from clinicadl.layouts.part_files import PartFolder
-from clinicadl.tables import sessions
+from clinicadl.tables import chosen, sessions
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ class PreparePlan:
     @property
     def failures(self) -> Path:
         """The table of images that failed."""
-        return caps.failures(self.extraction, shard_of(self.config))
+        return caps.failures(self.extraction, chosen.shard_of(self.config.shard))
 
     def tensors_of(self, job: Job) -> list[Path]:
         """Return the tensors of an image, if it has the shape of the first."""
@@ -243,12 +242,12 @@ def plan_from(config: Preparing, row: Choice, shelf: Shelf) -> PreparePlan:
     content = caps.extraction_content(
         extraction, row, mode=config.mode.name, parts=_keys(config, row, masks)
     )
-    chosen = _chosen(config, row, shelf)
+    stored = _chosen(config, row, shelf)
     caps.refuse_other_extraction(extraction, content)
     files.refuse_unwritable(extraction)
     jobs = tuple(
         Job(one, shelf.source(one), _target(config, row, one), config.mode, masks, grids.of(row))
-        for one in chosen[of_shard(config)]
+        for one in chosen.of_shard(stored, config.shard)
     )
     planned = PreparePlan(config, jobs, extraction, content, _first_parts(jobs))
     for job in jobs:
@@ -407,7 +406,7 @@ def _chosen(config: Preparing, row: Choice, shelf: Shelf) -> list[StoredImage]:
     else:
         where = config.participants_tsv
         wanted = sessions.sessions_of(sessions.read(where))
-    wanted = labelled(wanted, config.participant_label, where)
+    wanted = chosen.labelled(wanted, config.participant_label, where)
     stored = shelf.images(wanted)
     if not stored:
         raise MissingInputError(
@@ -416,40 +415,6 @@ def _chosen(config: Preparing, row: Choice, shelf: Shelf) -> list[StoredImage]:
             fix="Check the modality and its options",
         )  # fmt: skip
     return caps.select(stored, wanted if config.shard is None else sorted(wanted), where=where)
-
-
-def labelled(found: list[Session], labels: tuple[str, ...], where: Path) -> list[Session]:
-    """Return the sessions of the participants that were named, of all if none was.
-
-    Raises
-    ------
-    MissingInputError
-        A participant has no session here.
-    """
-    if not labels:
-        return found
-    named = {ids.as_id(label, ids.PARTICIPANT) for label in labels}
-    unknown = sorted(named - {participant for participant, _ in found})
-    if unknown:
-        raise MissingInputError(
-            f"{len(unknown)} of {len(named)} participants are not known", where=where,
-            found=listed(unknown), fix="Check --participant_label",
-        )  # fmt: skip
-    return [key for key in found if key[0] in named]
-
-
-def shard_of(config: PerImage) -> tuple[int, int] | None:
-    """Return (K, N)."""
-    if config.shard is None:
-        return None
-    number, _, n_shards = config.shard.partition("/")
-    return int(number), int(n_shards)
-
-
-def of_shard(config: PerImage) -> slice:
-    """Return which of the sorted sessions are those of the shard."""
-    number, n_shards = shard_of(config) or (1, 1)
-    return slice(number - 1, None, n_shards)
 
 
 def _prepare(job: Job) -> Prepared:

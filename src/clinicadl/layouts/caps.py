@@ -247,6 +247,25 @@ def select(
     return [images[key] for key in wanted]
 
 
+def group_template(caps: Path, label: str) -> Path:
+    """Return the template that t1-volume made for a group.
+
+    Raises
+    ------
+    MissingInputError
+        There is none; the known groups are given.
+    """
+    name = f"group-{label}"
+    path = below(caps / "groups", name, "t1", f"{name}_template.nii.gz")
+    if not path.is_file():
+        groups = sorted(entry.name for entry in _entries(str(caps / "groups")) if entry.is_dir())
+        raise MissingInputError(
+            "The group has no template", where=path, found=f"groups {listed(groups) or 'none'}",
+            fix="Check GROUP_LABEL, which is the name without group-",
+        )  # fmt: skip
+    return path
+
+
 class ImageTensor(NamedTuple):
     """Where the tensor of an image lies, and the file that ties it to its source."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +34,10 @@ NOT_A_VOLUME = "The image is not three-dimensional"
 """How the error begins about a file that is sound, and no single volume."""
 _NOT_NIFTI = "The file is not a NIfTI image"
 
+_UNITS = {1: "metres", 2: "mm", 3: "micrometres"}
+_UNIT_OF_SPACE = 7
+"""The bits of the units that are about space; others are about time."""
+
 _GZIP = 31
 """What zlib calls gzip: a window of 15 bits, and 16."""
 _MOST_INFLATED = 1032
@@ -49,6 +55,24 @@ class Image(NamedTuple):
     """The NIfTI header it came with."""
     sha256: str = ""
     """Of the file, as it lies on disk; empty for an image that was made in memory."""
+
+
+class Stored(NamedTuple):
+    """An image as its file has it, of any number of axes, with what its header says of its place.
+
+    A matrix that the header does not state is None, one that cannot be made of it is not finite.
+    """
+
+    voxels: NDArray[Any]
+    """Scaled as the header says, shape (x, y, z, ...), in Fortran order, not to be changed."""
+    voxel_size: tuple[float, float, float]
+    """As it is written, in the unit of the header: it may be 0, negative or not finite."""
+    unit: str
+    """``mm``, ``metres``, ``micrometres`` or ``unknown``."""
+    affine: NDArray[np.float64]
+    """What readers take: the sform, else the qform, else what the voxel size alone gives."""
+    qform: NDArray[np.float64] | None
+    sform: NDArray[np.float64] | None
 
 
 class Frame(NamedTuple):
@@ -81,6 +105,56 @@ def read(path: Path) -> Image:
     return Image(voxels, affine, image.header, hashlib.sha256(stored).hexdigest())
 
 
+def read_stored(path: Path) -> Stored:
+    """Return an image as it is, however odd its header.
+
+    Raises
+    ------
+    MissingInputError
+        The file is absent or closed to us.
+    InvalidDataError
+        It is not NIfTI, truncated, without voxels, of complex numbers or colours, or its header
+        lies about its size.
+    """
+    content = _inflated(read_bytes(path, "image"), path)
+    with _mended_in_silence():
+        image = _parsed(content, path)
+    shape = tuple(int(size) for size in image.shape)
+    if len(shape) < 3 or min(shape) < 1:
+        raise InvalidDataError("The image has no volume", where=path, found=shape)
+    header = image.header
+    written = type(header)(content[: header.sizeof_hdr], check=False)
+    x, y, z = (float(edge) for edge in written["pixdim"][1:4])
+    unit = _UNITS.get(int(written["xyzt_units"]) & _UNIT_OF_SPACE, "unknown")
+    return Stored(
+        _voxels(image, content, path).reshape(shape, order="F"), (x, y, z), unit,
+        np.asarray(image.affine, dtype=np.float64), _stated(header, "qform"),
+        _stated(header, "sform"),
+    )  # fmt: skip
+
+
+@contextmanager
+def _mended_in_silence() -> Iterator[None]:
+    """Let nibabel mend a header without a word: `Stored` tells what was written in it."""
+    log: Any = nib.imageglobals.logger
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
+def _stated(header: Any, kind: str) -> NDArray[np.float64] | None:
+    """Return one of the two matrices of a header; None where its code says that there is none."""
+    if int(header[f"{kind}_code"]) == 0:
+        return None
+    try:
+        matrix = header.get_qform() if kind == "qform" else header.get_sform()
+    except (HeaderDataError, ValueError):
+        return np.full((4, 4), np.nan)
+    return np.asarray(matrix, dtype=np.float64)
+
+
 def read_frame(path: Path) -> Frame:
     """Return where the voxels of an image lie; only the beginning of its file is read.
 
@@ -109,7 +183,7 @@ def read_frame(path: Path) -> Frame:
 
 
 def orientation(affine: NDArray[np.float64]) -> str:
-    """Return to which side of the participant each axis grows.
+    """Return to which side of the participant each axis grows; ``?`` for one without extent.
 
     Examples
     --------
@@ -117,7 +191,23 @@ def orientation(affine: NDArray[np.float64]) -> str:
     'LPS'
     """
     codes: Any = nib.aff2axcodes
-    return "".join(codes(affine))
+    return "".join(code or "?" for code in codes(affine)) if np.isfinite(affine).all() else "???"
+
+
+def to_ras(voxels: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
+    """Return a view whose axes grow to the right, to the front and to the top, as near as may be.
+
+    Parameters
+    ----------
+    voxels
+        Shape (x, y, z).
+    affine
+        Voxel to world, in mm, RAS+, shape (4, 4); one that leaves an axis open changes nothing.
+    """
+    turns: Any = nib.orientations.io_orientation
+    turn: Any = nib.orientations.apply_orientation
+    found = turns(affine) if np.isfinite(affine).all() else np.array(np.nan)
+    return voxels if np.isnan(found).any() else np.asarray(turn(voxels, found))
 
 
 def toward_ras(image: Image) -> Image:

@@ -14,13 +14,16 @@ from clinicadl.config.mode import RoiMode
 from clinicadl.config.preprocessing import Custom, Linear
 from clinicadl.config.raw import Raw
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
-from clinicadl.layouts import images
+from clinicadl.layouts import images, tsv
 
 MASKS, OLDER_MASKS = "masks", "masks/roi_based"
 """Folders, in a CAPS, of the folders of the templates; the second is that of release 0.2."""
 
 SAME_AFFINE_MM = 1e-3
 """Affines that differ less are the same: headers store them in single precision."""
+
+INDEX, NAME = "index", "name"
+"""Columns of the labels of an atlas, as in BIDS."""
 
 _SPM_TEMPLATE = "Ixi549Space"
 _TEMPLATE = {"t1-volume": _SPM_TEMPLATE, "t1-extensive": _SPM_TEMPLATE}
@@ -153,6 +156,31 @@ def find(caps: Path, roi: str, where: Place) -> Path:
         fix=f"Known there: {listed(sorted(known))}" if known
         else f"Add tpl-{where.template}_…_roi-{roi}_mask.nii.gz",
     )  # fmt: skip
+
+
+def region_names(path: Path) -> dict[int, str]:
+    """Return the names of the regions of a label map, by their numbers, in the order of the table.
+
+    Parameters
+    ----------
+    path
+        Table with the columns index and name.
+
+    Raises
+    ------
+    MissingInputError
+        It cannot be read, or lacks a column.
+    InvalidDataError
+        An index is no whole number.
+    """
+    table = tsv.read(path, "labels of the atlas", needs=(INDEX, NAME))
+    odd = [cell for cell in table[INDEX] if not str(cell).isdigit()]
+    if odd:
+        raise InvalidDataError(
+            "The index of a region is a whole number", where=f"{path}, column {INDEX}",
+            found=listed(odd),
+        )  # fmt: skip
+    return {int(index): str(name) for index, name in zip(table[INDEX], table[NAME], strict=True)}
 
 
 def _masks(home: Path) -> list[Path]:

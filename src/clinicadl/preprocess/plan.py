@@ -28,7 +28,7 @@ from clinicadl.layouts.caps import Session, StoredImage
 from clinicadl.layouts.masks import MASKS
 from clinicadl.layouts.preprocessed import Outputs
 from clinicadl.preprocess import page
-from clinicadl.tables import sessions
+from clinicadl.tables import chosen, sessions
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Plan:
     @property
     def failures(self) -> Path:
         """The table of sessions that failed."""
-        return caps.failures(self.summary, prepare.shard_of(self.config))
+        return caps.failures(self.summary, chosen.shard_of(self.config.shard))
 
 
 def is_made(job: Job) -> bool:
@@ -126,13 +126,13 @@ def of(
     from_bids.refuse_images_of_caps(home, directory)
     if not (home / _DESCRIPTION).is_file():
         logger.warning("%s has no %s, which BIDS asks for", home, _DESCRIPTION)
-    chosen = _chosen(config, raw, bids.index(home), home)
+    stored = _chosen(config, raw, bids.index(home), home)
     jobs = tuple(
         Job(
             one, from_bids.source_of(one, home, directory),
             preprocessed.outputs(directory, one, preprocessing), settings, config,
         )
-        for one in chosen[prepare.of_shard(config)]
+        for one in chosen.of_shard(stored, config.shard)
     )  # fmt: skip
     planned = Plan(config, preprocessing, jobs, make)
     _refuse_others(jobs)
@@ -155,7 +155,7 @@ def _chosen(
         if table is None
         else sessions.sessions_of(sessions.read(table))
     )
-    wanted = prepare.labelled(wanted, config.participant_label, where)
+    wanted = chosen.labelled(wanted, config.participant_label, where)
     stored = from_bids.images_of(found, raw, wanted, home)
     if not stored:
         raise MissingInputError(

@@ -23,7 +23,7 @@ from clinicadl.layouts import images, tsv
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import folder, names
-from clinicadl.layouts.maps.folder import Group
+from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.report.figures import STYLE, Drawn, drawn
 from clinicadl.report.planes import draw, middle
 from clinicadl.report.results import Result, classes
@@ -93,6 +93,13 @@ class Volume(NamedTuple):
     affine: Affine
 
 
+class Mean(NamedTuple):
+    """The mean of some images of a data group."""
+
+    volume: Volume
+    n_images: int
+
+
 def pictures(told: Story, results: Sequence[Result], n_examples: int) -> Pictures:
     """Return brains of right and wrong cases, and the mean map of each interpretation.
 
@@ -115,11 +122,12 @@ def pictures(told: Story, results: Sequence[Result], n_examples: int) -> Picture
             cases += [*_cases(told, one, n_examples)]
         except ClinicaDLError as error:
             remarks.append(f"Images of {one.group} cannot be shown: {error}")
+    below: dict[tuple[str, int | None], Mean] = {}
     for one in results:
         home = names.results(told.maps, one.split, one.chosen_by, one.group)
         for path in names.interpretations(home):
             try:
-                maps.append(_map(told, one, path))
+                maps.append(_map(told, one, path, below))
             except ClinicaDLError as error:
                 remarks.append(f"The interpretation {path.name} cannot be shown: {error}")
     return Pictures(tuple(cases), tuple(maps), tuple(_pairs(told)), tuple(dict.fromkeys(remarks)))
@@ -211,7 +219,7 @@ def _volumes(told: Story, one: Result, keys: Sequence[Session]) -> dict[Session,
     group = folder.read_group(told.maps, one.group, split)
     own = [key in {*keys} for key in sessions.sessions_of(group.table)]
     table = group.table[own].reset_index(drop=True)
-    maps, shown = folder.open_maps(told.maps), Group(table, group.origin)
+    maps, shown = Maps(told.maps, told.record), Group(table, group.origin)
     stored, homes = stored_of(maps, shown), folder.caps_of(group)
     cohorts = dict(zip(sessions.sessions_of(table), table[COHORT], strict=True))
     with one_image.at_hand(maps, shown, stored):
@@ -267,7 +275,15 @@ def _mosaic(
         )  # fmt: skip
 
 
-def _map(told: Story, one: Result, path: Path) -> Map:
+def _mean(told: Story, one: Result) -> Mean:
+    keys = sessions.sessions_of(one.predictions)[:_MOST_IN_MEAN]
+    volumes = [*_volumes(told, one, keys).values()]
+    whole: NDArray[np.float32] = np.mean([one.voxels for one in volumes], axis=0)
+    return Mean(Volume(whole, volumes[0].affine), len(volumes))
+
+
+def _map(told: Story, one: Result, path: Path, below: dict[tuple[str, int | None], Mean]) -> Map:
+    """Return an interpretation; the mean images of groups are kept for the next one."""
     made = read_json(names.method(path), "method of the interpretation")
     method = str(made["method"]["name"])
     named = classes(told.record)
@@ -281,19 +297,19 @@ def _map(told: Story, one: Result, path: Path) -> Map:
     mean = next((found for found in _mean_maps(path) if found.is_file()), None)
     if mean is None:
         return Map(title, None, tables, problems)
-    keys = sessions.sessions_of(one.predictions)[:_MOST_IN_MEAN]
-    volumes = [*_volumes(told, one, keys).values()]
-    whole = np.mean([one.voxels for one in volumes], axis=0)
+    of_whom = one.group, one.split if one.is_own else None
+    mean_image = below[of_whom] = below.get(of_whom) or _mean(told, one)
+    whole, whole_affine = mean_image.volume
     values: NDArray[np.float32] = tensors.read(mean).mean(0).numpy()
-    affine = output_affine(told.record.config.transforms, volumes[0].affine)
-    below = zoom(whole, np.array(values.shape) / whole.shape, order=1)
+    affine = output_affine(told.record.config.transforms, whole_affine)
+    shown = zoom(whole, np.array(values.shape) / whole.shape, order=1)
     caption = (
         f"Mean map of {method}{of} over {made['n_images']} images of {one.group} on the mean of "
-        f"{len(volumes)} of them ({one.model}), through its "
+        f"{mean_image.n_images} of them ({one.model}), through its "
         "strongest place: red above 0, blue below; the right is on the left."
     )
     name = f"map-{one.group}-{one.split}-{one.chosen_by}-{path.name}"
-    return Map(title, _overlay(name, caption, below, values, affine), tables, problems)
+    return Map(title, _overlay(name, caption, shown, values, affine), tables, problems)
 
 
 def _mean_maps(path: Path) -> Iterator[Path]:

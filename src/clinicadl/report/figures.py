@@ -235,8 +235,8 @@ def _subgroups(group: str, apart: Sequence[Beside]) -> Drawn:
     for model, axes in zip(models, rows, strict=True):
         lines = [one for one in apart if one.model == model]
         shown: dict[str, tuple[float, float, float]] = {}
-        for row in (one.rows[0] for one in lines):
-            shown[row.first.rpartition(", ")[2]] = (row.first_value, row.first_low, row.first_high)
+        for row, name in ((one.rows[0], one.name) for one in lines):
+            shown[name] = (row.first_value, row.first_low, row.first_high)
             if not row.second.startswith("not "):
                 shown[row.second] = (row.second_value, row.second_low, row.second_high)
         for place, (value, low, high) in enumerate(reversed(shown.values())):

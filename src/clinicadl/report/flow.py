@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from clinicadl.errors import ClinicaDLError
-from clinicadl.layouts import caps, splits
+from clinicadl.config.raw import Raw
+from clinicadl.errors import ClinicaDLError, MissingInputError, listed
+from clinicadl.layouts import caps, ids, splits, tsv
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.ids import PARTICIPANT
 from clinicadl.layouts.maps.record import Record
-from clinicadl.tables import labels, sessions
+from clinicadl.tables import labels, quality, sessions, sieve
 from clinicadl.tables.sessions import Source
 
 _MOST_LEVELS = 6
@@ -120,15 +121,44 @@ def _read_before(first: Sequence[Source]) -> Iterator[Step]:
         record = path.parent / labels.RECORD
         made = read_json(record, "record of the labels") if record.is_file() else {}
         if made.get("n_kept") == len(table):
-            reasons = made.get("n_excluded", {}).items()
-            left_out = tuple(LeftOut(int(n), f"sessions: {why}") for why, n in reasons)
+            who = _left_out_by_checks(path.parent / sieve.EXCLUDED)
+            left_out = tuple(
+                LeftOut(int(n), f"session{'s' if n != 1 else ''}: {why}{who.get(why, '')}")
+                for why, n in made.get("n_excluded", {}).items()
+            )
             yield Step("sessions that were read", None, int(made["n_rows"]), left_out)
 
 
+def _left_out_by_checks(path: Path) -> dict[str, str]:
+    """Return who failed a quality check, by the reason; nothing where it is not told any more."""
+    if not path.is_file():
+        return {}
+    table = tsv.read(path, "table of what was left out", needs=(*ids.PREFIX_OF, sieve.REASON))
+    failed = table[table[sieve.REASON].str.startswith(quality.FAILED, na=False)]
+    return {
+        str(reason): f" ({listed(' | '.join(key) for key in sessions.sessions_of(some))})"
+        for reason, some in failed.groupby(sieve.REASON)
+    }
+
+
 def _images(record: Record, first: Sequence[Source]) -> Step:
+    """Return the images that there are.
+
+    Raises
+    ------
+    MissingInputError
+        There is none.
+    """
     home = Path(record.config.data.caps_directory)
     preprocessing = caps.parse_extraction(record.extractions[0], home).preprocessing
-    found = caps.index(home, preprocessing)
+    found: Collection[caps.Session]
+    if isinstance(preprocessing, Raw):
+        # Raw images lie in a data set that the MAPS does not know: their tensors are counted.
+        found = caps.index_tensors(home, preprocessing, caps.sessions(home))
+    else:
+        found = caps.index(home, preprocessing)
+    if not found:
+        raise MissingInputError("There is no image any more", where=home)
     people = {participant for participant, _ in found}
     n_others = len(people - {*first[0].table[PARTICIPANT]}) if first else 0
     left_out = LeftOut(n_others, f"participants not in {first[0].path.name}") if n_others else None

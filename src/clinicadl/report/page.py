@@ -12,11 +12,12 @@ from typing import Any
 from clinicadl.config.report import ReportConfig
 from clinicadl.errors import MissingExtraError
 from clinicadl.layouts import files
+from clinicadl.layouts.maps import names
 from clinicadl.layouts.maps.ledger import LOOK
 from clinicadl.report import figures, story
 from clinicadl.report.cases import Pictures, pictures
 from clinicadl.report.figures import Drawn
-from clinicadl.report.results import Result, classes, finite
+from clinicadl.report.results import Result, finite
 from clinicadl.report.story import Beside, Story
 
 _TEMPLATES = {"html": "page.html.j2", "md": "page.md.j2"}
@@ -55,13 +56,15 @@ def write_report(config: ReportConfig) -> Path:
             files.refuse_existing(path)
     told = story.read(config.maps_directory, config.covariates_tsv)
     shown = _shown(told)
-    drawn = [*figures.all_of(told, shown)]
+    # JSON shows nothing: it is drawn for the folder of figures alone.
+    is_drawn = config.format != "json" or config.figures is not None
+    drawn = [*figures.all_of(told, shown)] if is_drawn else []
     seen = pictures(told, shown, config.examples)
-    of_maps = [one.figure for one in seen.maps if one.figure is not None]
-    text = _as_json(told) if config.format == "json" else _page(told, drawn, seen, config)
+    mean_maps = [one.figure for one in seen.maps if one.figure is not None]
+    text = _as_json(told, seen) if config.format == "json" else _page(told, drawn, seen, config)
     if config.figures is not None:
         with files.whole_folder(config.figures, overwrite=config.overwrite) as folder:
-            for one in (*drawn, *seen.cases, *of_maps):
+            for one in (*drawn, *seen.cases, *mean_maps):
                 (folder / f"{one.name}.svg").write_text(one.svg, encoding="utf-8")
                 (folder / f"{one.name}.png").write_bytes(one.png)
             for pair in seen.pairs:
@@ -72,7 +75,7 @@ def write_report(config: ReportConfig) -> Path:
 
 def _shown(told: Story) -> list[Result]:
     """Return those on groups that no model has seen; where there are none, those on validation."""
-    return [*told.tested] or [one for one in told.results if one.group == "validation"]
+    return [*told.tested] or [one for one in told.results if one.group == names.VALIDATION]
 
 
 def _page(told: Story, drawn: list[Drawn], seen: Pictures, config: ReportConfig) -> str:
@@ -92,9 +95,8 @@ def _page(told: Story, drawn: list[Drawn], seen: Pictures, config: ReportConfig)
         drawn=drawn,
         seen=seen,
         figures=config.figures,
-        classes=classes(told.record),
         checklist=[*checklist(told)],
-        warnings=[*warnings(told), *_of_maps(seen)],
+        warnings=[*warnings(told), *of_maps(seen)],
         skipped=skipped(told),
         command=f"clinicadl train from-maps {told.maps} NEW_MAPS",
     )
@@ -169,7 +171,8 @@ def warnings(told: Story) -> Iterator[str]:
             )
 
 
-def _of_maps(seen: Pictures) -> Iterator[str]:
+def of_maps(seen: Pictures) -> Iterator[str]:
+    """Yield what speaks against the maps of interpretations."""
     for one in seen.maps:
         yield from (f"Maps of {one.title}: {problem}" for problem in one.problems)
 
@@ -222,10 +225,10 @@ def _beside(one: Beside) -> dict[str, Any]:
     return {**one._asdict(), "rows": rows}
 
 
-def _as_json(told: Story) -> str:
+def _as_json(told: Story, seen: Pictures) -> str:
     content: dict[str, Any] = {
         "maps": str(told.maps),
-        "warnings": [*warnings(told)],
+        "warnings": [*warnings(told), *of_maps(seen)],
         "not_looked_for": skipped(told),
         "splits": [{"split": one.number, "state": one.state} for one in told.contents.splits],
         "groups": [one._asdict() for one in told.people],

@@ -197,21 +197,17 @@ def _compared(
     task, every = record.config.task, Compared()
     if not isinstance(task, Classification | Regression):
         return every
-    usual = [name for name in _usual(known, USUAL) if name not in task.labels]
     by = [name for name in _usual(known, (*USUAL, *_SCANNER)) if name not in task.labels]
     of_splits = [one for one in tested if one.split is not None]
     for group, metric in dict.fromkeys((one.group, one.chosen_by) for one in of_splits):
-        splits = {
-            one.split
-            for one in tested
-            if (one.group, one.chosen_by) == (group, metric) and one.split is not None
-        }
+        splits = {one.split for one in of_splits if (one.group, one.chosen_by) == (group, metric)}
         alone = CompareConfig(
             maps=(maps,), group=group, selection_metric=metric, split=tuple(sorted(splits))
         )
         tried = [alone]
         if known is not None and by:
-            more = {"covariates_tsv": known.path, "confounds": usual, "subgroups": by}
+            more = {"covariates_tsv": known.path, "subgroups": by}
+            more["confounds"] = [name for name in by if name in USUAL]
             tried.insert(0, CompareConfig(**(dict(alone) | more)))
         remarks = []
         for config in tried:
@@ -221,16 +217,22 @@ def _compared(
                 # Such as one participant, whom nothing can resample; the metrics stand alone.
                 remarks.append(f"{group}, best by {metric}: {error}")
                 continue
-            every = _with(every, found, group, metric)
+            every = _with(every, found, maps, group, metric)
             break
         every = every._replace(remarks=(*every.remarks, *remarks))
     return every._replace(remarks=tuple(dict.fromkeys(every.remarks)))
 
 
-def _with(every: Compared, found: Comparison, group: str, metric: str) -> Compared:
+def _with(every: Compared, found: Comparison, maps: Path, group: str, metric: str) -> Compared:
     """Return all comparisons, with those of one group and metric."""
     rows = [Row(*cells) for cells in found.table[[*Row._fields]].itertuples(index=False)]
     of_splits = [row for row in rows if row.split.isdigit()]
+
+    def named(row: Row) -> tuple[str, str, str]:
+        if row.test == BOOTSTRAP:
+            return row.split, row.second, ""
+        return row.split, row.first.removeprefix(f"{maps.name}, "), row.second
+
     baselines, subgroups = (
         tuple(
             Beside(split, metric, group, name, others, tuple(some))
@@ -238,21 +240,13 @@ def _with(every: Compared, found: Comparison, group: str, metric: str) -> Compar
                 (row for row in of_splits if row.test == test), key=named
             )
         )
-        for test, named in ((BOOTSTRAP, _of_baseline), (SUBGROUP, _of_subgroup))
+        for test in (BOOTSTRAP, SUBGROUP)
     )
     return Compared(
         (*every.baselines, *baselines),
         (*every.subgroups, *subgroups),
         (*every.remarks, *(f"{group}: {remark}" for remark in found.remarks)),
     )
-
-
-def _of_baseline(row: Row) -> tuple[str, str, str]:
-    return row.split, row.second, ""
-
-
-def _of_subgroup(row: Row) -> tuple[str, str, str]:
-    return row.split, row.first.rpartition(", ")[2], row.second
 
 
 def _people(found: Contents, seen: set[str]) -> Iterator[People]:

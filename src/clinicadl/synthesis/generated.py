@@ -61,6 +61,8 @@ class Plan:
     jobs: tuple[Job, ...]
     make: Callable[[Path, Job], None]
     """Writes the images of a job below a CAPS; runs in other processes."""
+    label: str = "diagnosis"
+    """Column of the table that tells its images apart."""
     finish: Callable[[Path], None] | None = None
     """Writes into a CAPS what this kind alone has."""
 

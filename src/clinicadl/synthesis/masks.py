@@ -1,4 +1,4 @@
-"""Which voxels of an image the trivial effect darkens."""
+"""Masks that users give, and which voxels of an image the trivial effect darkens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,19 @@ def _read_mask(folder: Path, number: int) -> Mask:
             f"There are two files for mask {number}", where=folder,
             found=" and ".join(names), fix="Remove one",
         )  # fmt: skip
-    path = found[0]
+    return read_mask(found[0])
+
+
+def read_mask(path: Path) -> Mask:
+    """Return a mask; its voxels are those that are not 0.
+
+    Raises
+    ------
+    MissingInputError
+        It is absent.
+    InvalidDataError
+        It is no image, or empty.
+    """
     image = images.read(path)
     inside = np.isfinite(image.voxels) & (image.voxels != 0)
     if not inside.any():

@@ -20,7 +20,7 @@ from clinicadl.synthesis.generated import (
     check_output,
     complete,
 )
-from clinicadl.synthesis.sources import first_source, new_path, read_source
+from clinicadl.synthesis.sources import first_source, new_path, read_source, write_origin
 
 SESSION = "ses-M000"
 
@@ -56,7 +56,7 @@ def plan(config: RandomConfig) -> Plan:
     source = first_source(config)
     image = read_source(source.path)
     jobs = tuple((_new_image(config, source, number),) for number in range(2 * config.n_subjects))
-    return Plan("random", config, jobs, partial(_make, config, image))
+    return Plan("random", config, jobs, partial(_make, config, source.path, image))
 
 
 def draw_noise(
@@ -75,7 +75,7 @@ def _new_image(config: RandomConfig, source: StoredImage, number: int) -> NewIma
     return NewImage(number, participant, SESSION, path, {"diagnosis": label, **AGE_AND_SEX})
 
 
-def _make(config: RandomConfig, source: images.Image, caps: Path, job: Job) -> None:
+def _make(config: RandomConfig, path: Path, source: images.Image, caps: Path, job: Job) -> None:
     for image in job:
         noise = draw_noise(
             config.seed,
@@ -90,3 +90,5 @@ def _make(config: RandomConfig, source: images.Image, caps: Path, job: Job) -> N
             affine=source.affine,
             header=source.header,
         )
+        changes = {"mean": config.mean, "sigma": config.sigma}
+        write_origin(config, "random", caps / image.path, path, source.sha256, changes)

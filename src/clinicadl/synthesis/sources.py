@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from clinicadl.config.generate import FromImagesConfig
 from clinicadl.errors import MissingInputError, UsageError
 from clinicadl.layouts import caps, images, naming
 from clinicadl.layouts.caps import StoredImage
+from clinicadl.layouts.files import write_json
 from clinicadl.synthesis.generated import in_caps
 from clinicadl.tables import sessions
 
@@ -41,7 +43,15 @@ def first_source(config: FromImagesConfig) -> StoredImage:
     return caps.select(found.stored, first, where=found.where)[0]
 
 
-def baseline_sources(config: FromImagesConfig) -> list[StoredImage]:
+class Listed(NamedTuple):
+    """An image of the table, with what the table says of it."""
+
+    image: StoredImage
+    columns: dict[str, str]
+    """The columns besides the identifiers."""
+
+
+def baseline_sources(config: FromImagesConfig, n_subjects: int) -> list[Listed]:
     """Return the first session of each of the first ``n_subjects`` participants of the table.
 
     Without a table, the first session that has an image counts.
@@ -54,19 +64,45 @@ def baseline_sources(config: FromImagesConfig) -> list[StoredImage]:
         A session that is needed has no image.
     """
     found = _candidates(config)
-    firsts = sessions.sessions_of(sessions.baseline(found.table))
-    if config.n_subjects > len(firsts):
+    firsts = sessions.baseline(found.table)
+    if n_subjects > len(firsts):
         raise UsageError(
-            f"{config.n_subjects} participants are needed, one for each image of a label",
+            f"{n_subjects} participants are needed",
             where=found.where,
             found=f"{len(firsts)} participants",
             fix=f"Give --n_subjects {len(firsts)} or less",
         )
-    return caps.select(found.stored, firsts[: config.n_subjects], where=found.where)
+    return _listed(found, firsts[:n_subjects])
 
 
-def new_path(config: FromImagesConfig, source: StoredImage, participant: str, session: str) -> Path:
+def listed_sources(config: FromImagesConfig) -> list[Listed]:
+    """Return every session of the table, or of the CAPS where there is none.
+
+    Raises
+    ------
+    MissingInputError
+        A session has no image.
+    """
+    found = _candidates(config)
+    return _listed(found, found.table)
+
+
+def _listed(found: _Candidates, table: pd.DataFrame) -> list[Listed]:
+    chosen = caps.select(found.stored, sessions.sessions_of(table), where=found.where)
+    columns = table.drop(columns=[sessions.PARTICIPANT, sessions.SESSION])
+    rows = columns.astype(object).where(columns.notna(), "n/a").astype(str).to_dict("records")
+    return [
+        Listed(image, {str(name): value for name, value in row.items()})
+        for image, row in zip(chosen, rows, strict=True)
+    ]
+
+
+def new_path(
+    config: FromImagesConfig, source: StoredImage, participant: str, session: str, *, tag: str = ""
+) -> Path:
     """Return where a new image lies, relative to its CAPS: folder and name as the source's.
+
+    ``tag`` is put behind participant and session, where every preprocessing still finds the image.
 
     Raises
     ------
@@ -77,7 +113,7 @@ def new_path(config: FromImagesConfig, source: StoredImage, participant: str, se
     folder = source.path.parent.relative_to(home)
     entities = rf"{re.escape(source.participant)}_(?:{re.escape(source.session)}_)?"
     rest = re.sub(f"^{entities}", "", source.path.name)
-    path = folder / f"{participant}_{session}_{rest}"
+    path = folder / f"{participant}_{session}_{tag}{rest}"
     pattern = naming.pattern(config.preprocessing)
     if not fnmatch.fnmatchcase(path.as_posix().lower(), pattern.lower()):
         raise UsageError(
@@ -102,6 +138,40 @@ def read_source(path: Path) -> images.Image:
     image = images.read(path)
     images.check_content(image.voxels, path)
     return image
+
+
+def write_origin(
+    config: FromImagesConfig,
+    kind: str,
+    image: Path,
+    source: Path,
+    sha256: str,
+    changes: Mapping[str, Any],
+) -> None:
+    """Write beside a new image what it was made from, and what was done.
+
+    Parameters
+    ----------
+    config
+        Says the CAPS of the source.
+    kind
+        Name of the command.
+    image
+        The new image.
+    source
+        Its source.
+    sha256
+        Of the source's file.
+    changes
+        For JSON; empty for a copy.
+    """
+    content = {
+        "command": f"generate {kind}",
+        "source": source.relative_to(config.caps_directory).as_posix(),
+        "source_sha256": sha256,
+        "changes": dict(changes),
+    }
+    write_json(image.with_name(f"{images.stem(image)}.json"), content)
 
 
 def _candidates(config: FromImagesConfig) -> _Candidates:

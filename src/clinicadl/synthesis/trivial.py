@@ -22,7 +22,12 @@ from clinicadl.synthesis.generated import (
     check_output,
     complete,
 )
-from clinicadl.synthesis.sources import baseline_sources, new_path, read_source
+from clinicadl.synthesis.sources import (
+    baseline_sources,
+    new_path,
+    read_source,
+    write_origin,
+)
 
 LABELS = ("AD", "CN")
 """Each source gives one image of each label: the first mask is the first label's."""
@@ -62,7 +67,7 @@ def plan(config: TrivialConfig) -> Plan:
         The generated CAPS exists already, or cannot be written.
     """
     check_output(config)
-    sources = baseline_sources(config)
+    sources = [one.image for one in baseline_sources(config, config.n_subjects)]
     given = None if config.mask_path is None else masks.read_masks(config.mask_path)
     path, image = _first_readable(sources)
     masks.pair_of(image, given, where=path)
@@ -146,3 +151,5 @@ def _make(
         place = {"affine": source.affine, "header": source.header}
         images.write(caps / image.path, darkened, **place)
         images.write(caps / mask_path(image), mask.astype(np.uint8), **place)
+        changes = {"atrophy_percent": config.atrophy_percent}
+        write_origin(config, "trivial", caps / image.path, path, source.sha256, changes)

@@ -22,10 +22,10 @@ from clinicadl.layouts import caps, ids, tsv
 from clinicadl.layouts.files import refuse_existing, refuse_unwritable, sha256, write_json
 from clinicadl.tables import (
     expressions,
-    matching,
     merged,
     modalities,
     progression,
+    quality,
     sessions,
     sieve,
     times,
@@ -46,11 +46,6 @@ _DIAGNOSIS_OF_CHANGE = {
 }  # fmt: skip
 _OLD_DIAGNOSIS = "dx1"
 _SMC, _SMC_COLUMNS = "SMC", ("diagnosis_bl", "diagnosis_sc")
-_QC_COLUMNS = ("pass", "qc")
-_PASSED = {
-    "true": True, "1": True, "1.0": True, "pass": True,
-    "false": False, "0": False, "0.0": False, "fail": False,
-}  # fmt: skip
 _SAID_OTHERWISE = ("output_directory", "diagnoses", "missing_mods", "merged_tsv", "overwrite")
 _OF_A_TRAJECTORY = (progression.STABLE, progression.PROGRESSING, progression.REGRESSING)
 _ALONE = (progression.UNSTABLE, progression.UNKNOWN)
@@ -162,20 +157,22 @@ def plan(config: LabelsConfig) -> Plan:
     if config.restriction_tsv is not None:
         one = _restricted(one, config.restriction_tsv)
     one = expressions.keep(one, conditions, where=given.path)
-    if config.qc_tsv is not None:
-        one = _passed(one, config.qc_tsv, config.qc_column)
+    one, n_unchecked = quality.keep_passed(one, config.qc_tsv, config.qc_column)
     one = _complete(one, columns, config)
     _refuse_empty(one, given.path)
 
-    optional = (config.restriction_tsv, config.qc_tsv)
-    tables = (*given.read, *with_image, *(path for path in optional if path is not None))
+    restriction = () if config.restriction_tsv is None else (config.restriction_tsv,)
+    tables = (*given.read, *with_image, *restriction, *config.qc_tsv)
     return Plan(
         config,
         tables,
         _labels(one.kept, columns, wanted, config),
         one,
         n_inferred,
-        _record(config, given, columns, wanted, with_image, one),
+        {
+            **_record(config, given, columns, wanted, with_image, one),
+            **({"n_without_quality_check": n_unchecked} if config.qc_tsv else {}),
+        },
     )
 
 
@@ -429,37 +426,6 @@ def _named(table: pd.DataFrame) -> list[tuple[str, int | str]]:
     """Return each session in one spelling of its month."""
     told = [(who, name, sessions.month(name)) for who, name in sessions.sessions_of(table)]
     return [(who, name if month is None else month) for who, name, month in told]
-
-
-def _passed(one: Sieve, path: Path, column: str | None) -> Sieve:
-    """Return the sessions that did not fail the quality control.
-
-    Raises
-    ------
-    MissingInputError
-        The table cannot be read, or lacks the column.
-    InvalidDataError
-        The table is wrong, or a cell says neither.
-    """
-    table = sessions.read(path)
-    name = column or next((name for name in _QC_COLUMNS if name in table.columns), _QC_COLUMNS[0])
-    expressions.refuse_unknown(name, table.columns, where=path, fix=" Name it with --qc_column")
-    cells = table[name].dropna().map(lambda cell: str(cell).strip().lower())
-    wrong = cells.index[~cells.isin(_PASSED)]
-    if len(wrong):
-        raise InvalidDataError(
-            "The quality control says neither pass nor fail",
-            where=tsv.place(path, [int(row) for row in wrong], name),
-            found=listed(dict.fromkeys(table[name].loc[wrong])),
-            fix=f"Write one of {', '.join(_PASSED)}",
-        )  # fmt: skip
-    verdict = cells.map(_PASSED).reindex(matching.positions(one.kept, table))
-    if verdict.isna().any():
-        logger.warning(
-            "%s says nothing of %d of %d sessions: they are kept",
-            path, int(verdict.isna().sum()), len(verdict),
-        )  # fmt: skip
-    return sieve.keep(one, (verdict != False).to_numpy(), "failed the quality control")  # noqa: E712
 
 
 def _complete(one: Sieve, columns: Columns, config: LabelsConfig) -> Sieve:

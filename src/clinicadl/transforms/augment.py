@@ -8,10 +8,11 @@ tensor (channel, then the axes of space), which it leaves as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from itertools import product
 from math import exp, log, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,16 @@ from torch import Tensor
 from clinicadl import draws
 from clinicadl.config.transforms import (
     Affine,
+    Atrophy,
     BiasField,
     CropPad,
+    DownSampling,
     Elastic,
     Erasing,
     Flip,
     Gamma,
     Ghosting,
+    Hypometabolism,
     Motion,
     Noise,
     RandomBlur,
@@ -37,6 +41,7 @@ from clinicadl.config.transforms import (
     Spike,
 )
 from clinicadl.errors import MissingExtraError, UsageError
+from clinicadl.layouts import images
 
 Applied = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -119,6 +124,34 @@ def blur(image: Tensor, *, stds: Sequence[float]) -> Tensor:
     return torch.from_numpy(ndimage.gaussian_filter(image.numpy(), (0, *stds)))
 
 
+def draw_down_sampling(
+    settings: DownSampling, generator: np.random.Generator, shape: Shape
+) -> Applied:
+    """Return the thickness of the slices, and their axis."""
+    return partial(
+        down_sampling,
+        factor=int(generator.integers(*settings.factor, endpoint=True)),
+        axis=int(generator.integers(len(shape) - 1)),
+    )
+
+
+def down_sampling(image: Tensor, *, factor: int, axis: int) -> Tensor:
+    """Return the sample as if its slices were ``factor`` voxels thick along an axis.
+
+    Each slice has the mean of its voxels; between the centres of two slices the values lie on a
+    line, and outside of the first and the last they stay.
+    """
+    size = image.shape[axis + 1]
+    starts = np.arange(0, size, factor)
+    stops = np.minimum(starts + factor, size)
+    centres = (starts + stops - 1) / 2
+    voxel = np.arange(size)
+    mean = ((voxel >= starts[:, None]) & (voxel < stops[:, None])) / (stops - starts)[:, None]
+    back = np.stack([np.interp(voxel, centres, one) for one in np.eye(len(starts))], axis=1)
+    thick = np.moveaxis(image.numpy(), axis + 1, -1) @ (back @ mean).T.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(thick, -1, axis + 1)))
+
+
 def draw_gamma(settings: Gamma, generator: np.random.Generator, shape: Shape) -> Applied:
     """Return a power, its logarithm drawn evenly."""
     return partial(gamma, power=exp(generator.uniform(-settings.log_gamma, settings.log_gamma)))
@@ -128,6 +161,115 @@ def gamma(image: Tensor, *, power: float) -> Tensor:
     """Return the sample to a power; what is below 0 keeps its sign."""
     voxels = image.numpy()
     return torch.from_numpy(np.copysign(np.abs(voxels) ** np.float32(power), voxels))
+
+
+def draw_hypometabolism(
+    settings: Hypometabolism, generator: np.random.Generator, shape: Shape
+) -> Applied:
+    """Return how much is lost, and where: in the mask, or in a ball whose centre is drawn.
+
+    Raises
+    ------
+    UsageError
+        The mask has another shape than the sample.
+    MissingInputError
+        There is no such mask.
+    InvalidDataError
+        The mask is no image.
+    """
+    share = generator.uniform(*settings.degree)
+    centre, radius = _draw_ball(settings.radius, generator, shape)
+    if settings.mask is None:
+        return partial(
+            hypometabolism, share=share, sigma=settings.sigma, centre=centre, radius=radius
+        )
+    found = images.read_frame(settings.mask).shape
+    if found != tuple(shape[1:]):
+        raise UsageError(
+            "The mask of Hypometabolism does not lie on the grid of the samples",
+            where=settings.mask,
+            found=f"{'x'.join(map(str, found))} for {'x'.join(map(str, shape[1:]))}",
+            fix="Resample it; patches, regions and slices take no mask",
+        )
+    return partial(hypometabolism, share=share, sigma=settings.sigma, mask=settings.mask)
+
+
+def hypometabolism(
+    image: Tensor,
+    *,
+    share: float,
+    sigma: float,
+    centre: Sequence[float] = (),
+    radius: float = 0.0,
+    mask: Path | None = None,
+) -> Tensor:
+    """Return the sample times 1 - share in a mask or a ball, and 1 outside, with a smooth edge."""
+    if mask is None:
+        soft = smoothed(_distance(centre, image.shape) <= radius, sigma)
+    else:
+        soft = _smoothed_mask(mask, sigma)
+    return image * torch.from_numpy(lowered(soft, share))
+
+
+def smoothed(inside: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a region of 0 and 1 filtered by a Gaussian, in voxels."""
+    soft: np.ndarray = ndimage.gaussian_filter(inside.astype(np.float64), sigma)
+    return soft
+
+
+def lowered(soft: np.ndarray, share: float) -> np.ndarray:
+    """Return what each voxel is multiplied with where a share is lost in a smoothed region."""
+    factors: np.ndarray = (1 - share * soft).astype(np.float32)
+    return factors
+
+
+@lru_cache(maxsize=4)
+def _smoothed_mask(mask: Path, sigma: float) -> np.ndarray:
+    return smoothed(images.read(mask).voxels != 0, sigma)
+
+
+def draw_atrophy(settings: Atrophy, generator: np.random.Generator, shape: Shape) -> Applied:
+    """Return how much volume the centre loses, and the ball."""
+    volume = generator.uniform(*settings.volume)
+    centre, radius = _draw_ball(settings.radius, generator, shape)
+    return partial(atrophy, volume=volume, centre=centre, radius=radius)
+
+
+def atrophy(image: Tensor, *, volume: float, centre: Sequence[float], radius: float) -> Tensor:
+    """Return the sample with a ball shrunk about its centre, and what is outside of it unmoved.
+
+    At distance r the new sample has the value that was at r (1 + a (1 - r^2 / radius^2)^2), with
+    (1 + a)^n = 1 / (1 - volume) in n dimensions. For a between -1 and 1.25, as the bounds of the
+    settings make it, nothing folds.
+    """
+    n_axes = image.ndim - 1
+    stretch = (1 - volume) ** (-1 / n_axes) - 1
+    share = _distance(centre, image.shape) / max(radius, 1e-6)
+    inside = share < 1
+    place = np.argwhere(inside).T.astype(np.float64)
+    from_centre = place - np.asarray(centre)[:, np.newaxis]
+    where = place + from_centre * stretch * (1 - share[inside] ** 2) ** 2
+    shrunk = image.numpy().copy()
+    for channel in shrunk:
+        channel[inside] = ndimage.map_coordinates(channel, where, order=1, mode="nearest")
+    return torch.from_numpy(shrunk)
+
+
+def _draw_ball(
+    radius: tuple[float, float], generator: np.random.Generator, shape: Shape
+) -> tuple[tuple[float, ...], float]:
+    """Return the centre of a ball in the middle half of each axis, and its radius, in voxels."""
+    space = np.array(shape[1:])
+    centre = generator.uniform(space / 4, 3 * space / 4)
+    return tuple(centre.tolist()), float(generator.uniform(*radius) * space.min())
+
+
+def _distance(centre: Sequence[float], shape: Shape) -> np.ndarray:
+    """Return the distance of each voxel of a sample from a point."""
+    grid = np.ogrid[tuple(slice(size) for size in shape[1:])]
+    squared = [(axis - at) ** 2 for axis, at in zip(grid, centre, strict=True)]
+    distance: np.ndarray = np.sqrt(np.asarray(sum(squared)))
+    return distance
 
 
 def draw_flip(settings: Flip, generator: np.random.Generator, shape: Shape) -> Applied:
@@ -229,17 +371,24 @@ def draw_motion(settings: Motion, generator: np.random.Generator, shape: Shape) 
 
 
 def motion(
-    image: Tensor, *, degrees: np.ndarray, translation: np.ndarray, times: np.ndarray
+    image: Tensor,
+    *,
+    degrees: np.ndarray,
+    translation: np.ndarray,
+    times: np.ndarray,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Tensor:
     """Return the sample as if it had moved at some times of its acquisition.
 
-    Shapes (moves, 3), (moves, 3) and (moves,).
+    Shapes (moves, 3), (moves, 3) and (moves,). The translation is in units of ``spacing``, the
+    edges of a voxel: in voxels by default.
     """
     return _changed(
         image,
         _torchio().Motion(
             degrees=degrees, translation=translation, times=times, image_interpolation="linear"
         ),
+        spacing,
     )
 
 
@@ -335,10 +484,11 @@ def _torchio() -> Any:
         raise MissingExtraError("torchio", "augment") from error
 
 
-def _changed(image: Tensor, transform: Any) -> Tensor:
+def _changed(image: Tensor, transform: Any, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
     """Return the sample after a transform of TorchIO that draws nothing."""
     torchio = _torchio()
-    sample = torchio.Subject(image=torchio.ScalarImage(tensor=image))
+    affine = np.diag([*spacing, 1.0])
+    sample = torchio.Subject(image=torchio.ScalarImage(tensor=image, affine=affine))
     # To call the transform would toss a coin with the generator that torch shares with everybody.
     changed: Tensor = transform.apply_transform(sample)["image"].data
     return changed

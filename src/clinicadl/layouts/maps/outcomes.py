@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clinicadl.errors import (
-    InvalidDataError,
-)
+from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import ids, tsv
 from clinicadl.layouts.files import (
     TEMPORARY,
@@ -23,9 +21,6 @@ from clinicadl.layouts.files import (
 )
 from clinicadl.layouts.maps import hashes, names
 from clinicadl.layouts.maps.folder import write_table
-
-_CAPS_OF, _HASHES = "caps_of_cohort", "image_sha256"
-_IMAGES, _MASKS = "images", "caps_of_masks"
 
 
 class Level(NamedTuple):

@@ -1,0 +1,1 @@
+"""Whether images are sound, before and after they are preprocessed."""
