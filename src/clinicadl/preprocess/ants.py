@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -187,8 +186,8 @@ def _given(image: Image) -> Any:
 
 def _library() -> Any:
     # A sum of floats depends on who adds what: one thread an image gives the same bits always.
-    if "ants" not in sys.modules:
-        os.environ[_THREADS] = "1"
+    # ITK reads this when it first works, so that it counts even where ants was imported before.
+    os.environ[_THREADS] = "1"
     try:
         import ants
     except ModuleNotFoundError as error:
