@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preprocess import PreprocessLinearConfig as PreprocessLinearConfig
+    from clinicadl.config.preprocess import PreprocessPetConfig as PreprocessPetConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
+    from clinicadl.preprocess.pet import preprocess_pet as preprocess_pet
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
@@ -79,6 +81,7 @@ _HOMES = {
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
     "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
     "PreprocessLinearConfig": "clinicadl.config.preprocess:PreprocessLinearConfig",
+    "PreprocessPetConfig": "clinicadl.config.preprocess:PreprocessPetConfig",
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
@@ -107,6 +110,7 @@ _HOMES = {
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preprocess_linear": "clinicadl.preprocess.linear:preprocess_linear",
+    "preprocess_pet": "clinicadl.preprocess.pet:preprocess_pet",
     "preview": "clinicadl.report.preview:preview",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
