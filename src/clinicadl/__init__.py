@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
     from clinicadl.config.preprocess import PreprocessLinearConfig as PreprocessLinearConfig
+    from clinicadl.config.preprocess import PreprocessPetConfig as PreprocessPetConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
     from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
     from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
+    from clinicadl.preprocess.pet import preprocess_pet as preprocess_pet
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
     from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
     from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
@@ -95,6 +97,7 @@ _HOMES = {
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
     "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
     "PreprocessLinearConfig": "clinicadl.config.preprocess:PreprocessLinearConfig",
+    "PreprocessPetConfig": "clinicadl.config.preprocess:PreprocessPetConfig",
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
@@ -128,6 +131,7 @@ _HOMES = {
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
     "preprocess_linear": "clinicadl.preprocess.linear:preprocess_linear",
+    "preprocess_pet": "clinicadl.preprocess.pet:preprocess_pet",
     "preview": "clinicadl.report.preview:preview",
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
     "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",

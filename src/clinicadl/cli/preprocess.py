@@ -8,7 +8,7 @@ import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.options import Command, given, options_of
-from clinicadl.config.preprocess import PreprocessLinearConfig
+from clinicadl.config.preprocess import PreprocessLinearConfig, PreprocessPetConfig
 
 if TYPE_CHECKING:
     from clinicadl.preprocess.plan import Plan
@@ -17,6 +17,7 @@ _SHORT = {
     "t1-linear": "T1-weighted images: bias field, affine to MNI, crop.",
     "flair-linear": "FLAIR images: bias field, affine to MNI, crop.",
     "t2-linear": "T2-weighted images: bias field, affine to MNI, crop.",
+    "pet-linear": "PET: rigid to the T1-weighted image, by that to MNI, SUVR, crop.",
 }
 
 group = LazyGroup(
@@ -66,6 +67,34 @@ def _linear(name: str, what: str) -> click.Command:
 t1_linear = _linear("t1-linear", "T1-weighted")
 flair_linear = _linear("flair-linear", "FLAIR")
 t2_linear = _linear("t2-linear", "T2-weighted")
+
+
+@click.command("pet-linear", cls=Command)
+@click.option(
+    "--dry-run", is_flag=True,
+    help="Print the settings and what would be read and written; write nothing.",
+)  # fmt: skip
+@options_of(
+    PreprocessPetConfig,
+    arguments=("bids_directory", "caps_directory", "tracer", "suvr_reference_region"),
+    without=("pipeline",),
+)
+def pet_linear(dry_run: bool, **flags: Any) -> None:
+    """Register the PET images of a tracer to MNI, relative to the mean of a region.
+
+    Of each session of BIDS_DIRECTORY: PET is brought rigidly onto the T1-weighted image, whose
+    transform to MNI is in CAPS_DIRECTORY (run t1-linear before); both together bring PET to 193 x
+    229 x 193 voxels of 1 mm, interpolated once. It is divided by its mean over the mask of
+    SUVR_REFERENCE_REGION and cropped to 169 x 208 x 179. Image, crop, transform, sidecars and a
+    picture are written, and a page that shows all of them.
+
+    An interrupted run goes on where it stopped; images that cannot be used are listed, and the
+    others go on. The same images give the same bits. Needs the extra preproc.
+    """
+    from clinicadl.config.read import settings
+    from clinicadl.preprocess.pet import planned
+
+    complete(planned(settings(PreprocessPetConfig, given(flags))), dry_run=dry_run)
 
 
 def complete(planned: Plan, *, dry_run: bool) -> None:

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from clinicadl.config.base import setting
 from clinicadl.config.jobs import PerImage
+from clinicadl.config.preprocessing import SuvrRegion
 
 LinearName = Literal["t1-linear", "flair-linear", "t2-linear"]
 
@@ -17,12 +18,17 @@ class PreprocessConfig(PerImage):
     """From the images of a BIDS data set to those of a CAPS."""
 
     command = "preprocess"
-    arguments = ("pipeline", "bids_directory", "caps_directory")
+    arguments: ClassVar[tuple[str, ...]] = ("pipeline", "bids_directory", "caps_directory")
 
     pipeline: str = setting(..., "What is done")
     bids_directory: Path = setting(..., "BIDS data set that holds the images")
     caps_directory: Path = setting(..., "CAPS that gets the registered images")
     overwrite: bool = setting(False, "Make again what is there already")
+
+    @property
+    def title(self) -> str:
+        """What pages and tables are named after."""
+        return self.pipeline
 
 
 class PreprocessLinearConfig(PreprocessConfig):
@@ -47,3 +53,29 @@ class PreprocessLinearConfig(PreprocessConfig):
         if self.template is not None and self.skull_stripped:
             raise ValueError("--template shows a head, which a brain alone cannot be matched with")
         return self
+
+
+class PreprocessPetConfig(PreprocessConfig):
+    """Rigidly to the T1-weighted image, by that to MNI, relative to a region, and a crop."""
+
+    arguments = (
+        "pipeline", "bids_directory", "caps_directory", "tracer", "suvr_reference_region",
+    )  # fmt: skip
+
+    pipeline: Literal["pet-linear"] = setting("pet-linear", "Which images are taken")
+    tracer: str = setting(
+        ..., "Tracer, as in the file names: 18FFDG, 18FAV45, ...", pattern="^[A-Za-z0-9]+$"
+    )
+    suvr_reference_region: SuvrRegion = setting(..., "Name of the reference region of the SUVR")
+    reference_mask: Path = setting(
+        ..., "Mask of that region in MNI space, on any grid: its voxels are not 0"
+    )
+    reconstruction: str | None = setting(
+        None, "Reconstruction, as in the file names (rec-<rec>)",
+        flag="rec", pattern="^[A-Za-z0-9]+$",
+    )  # fmt: skip
+
+    @property
+    def title(self) -> str:
+        """What pages and tables are named after."""
+        return f"{self.pipeline}_trc-{self.tracer}_suvr-{self.suvr_reference_region}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
-from clinicadl.config.preprocessing import Linear
+from clinicadl.config.preprocessing import Linear, PetLinear
 from clinicadl.errors import ClinicaDLError
 from clinicadl.layouts import caps, naming
 from clinicadl.layouts.caps import StoredImage
@@ -81,7 +81,8 @@ def outputs(directory: Path, image: StoredImage, preprocessing: Linear) -> Outpu
         naming.tensor_folder(preprocessing),
     )  # fmt: skip
     *pairs, suffix = stem(image.path).split("_")
-    other = [pair for pair in pairs if not pair.startswith(("sub-", "ses-"))]
+    said = ("sub-", "ses-", "trc-") if isinstance(preprocessing, PetLinear) else ("sub-", "ses-")
+    other = [pair for pair in pairs if not pair.startswith(said)]
     who = "_".join([image.participant, image.session, *other])
     grids = [preprocessing.model_copy(update={"use_uncropped_image": one}) for one in (True, False)]
     whole, crop = (f"{who}_{naming.linear_stem(one)}" for one in grids)
@@ -89,9 +90,16 @@ def outputs(directory: Path, image: StoredImage, preprocessing: Linear) -> Outpu
         home=home,
         image=f"{whole}.nii.gz",
         crop=f"{crop}.nii.gz",
-        transform=f"{who}_{suffix}_{naming.SPACE}_{naming.RESOLUTION}_affine.mat",
+        transform=_transform(who, suffix, preprocessing),
         picture=f"{whole}.png",
     )
+
+
+def _transform(who: str, suffix: str, preprocessing: Linear) -> str:
+    if isinstance(preprocessing, PetLinear):
+        # It is that of the tracer, whatever the region of the SUVR.
+        return f"{who}_trc-{preprocessing.tracer}_{suffix}_space-T1w_rigid.mat"
+    return f"{who}_{suffix}_{naming.SPACE}_{naming.RESOLUTION}_affine.mat"
 
 
 def known(made: Outputs) -> dict[str, Any] | None:

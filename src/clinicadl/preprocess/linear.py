@@ -135,16 +135,7 @@ def make(config: PreprocessLinearConfig, job: Job) -> Made:
         "BrainDice": None if done.agreement.dice is None else round(done.agreement.dice, 6),
     }
     with preprocessed.filling(outputs, content) as staging:
-        whole, crop = done.image.voxels, space.cropped(done.image.voxels)
-        images.write(staging / outputs.image, whole, affine=space.MNI.affine)
-        images.write(
-            staging / outputs.crop, np.ascontiguousarray(crop), affine=space.crop_frame().affine
-        )
-        files.write_json(
-            staging / outputs.crop_sidecar,
-            {**content, "Description": f"{content['Description']}, cropped"},
-        )
-        space.write_transform(staging / outputs.transform, done.matrix)
+        plan.write(staging, outputs, done.image, done.matrix, content)
         drawn = agreement.picture(done.image, template.on_grid, template.inside)
         (staging / outputs.picture).write_bytes(drawn)
     return Made(written=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clinicadl.config.base import Choice
 from clinicadl.config.preprocess import PreprocessConfig
 from clinicadl.config.preprocessing import Linear
@@ -22,12 +24,13 @@ from clinicadl.errors import (
     PartialError,
     listed,
 )
-from clinicadl.layouts import bids, caps, files, preprocessed
+from clinicadl.layouts import bids, caps, files, images, preprocessed
 from clinicadl.layouts.bids import BidsFile
 from clinicadl.layouts.caps import Session, StoredImage
+from clinicadl.layouts.images import Image
 from clinicadl.layouts.masks import MASKS
 from clinicadl.layouts.preprocessed import Outputs
-from clinicadl.preprocess import page
+from clinicadl.preprocess import page, space
 from clinicadl.tables import chosen, sessions
 from clinicadl.work import Outcome, outcomes
 
@@ -70,12 +73,12 @@ class Plan:
     @property
     def summary(self) -> Path:
         """What the names of tables and logs begin with."""
-        return preprocessed.summary(self.config.caps_directory, self.config.pipeline)
+        return preprocessed.summary(self.config.caps_directory, self.config.title)
 
     @property
     def page(self) -> Path:
         """The page with the pictures of all sessions."""
-        return preprocessed.page(self.config.caps_directory, self.config.pipeline)
+        return preprocessed.page(self.config.caps_directory, self.config.title)
 
     @property
     def failures(self) -> Path:
@@ -207,6 +210,34 @@ def _refuse_others(jobs: tuple[Job, ...]) -> None:
             )  # fmt: skip
 
 
+def write(
+    staging: Path, outputs: Outputs, image: Image, matrix: space.Matrix, content: Mapping[str, Any]
+) -> None:
+    """Write an image in MNI space, whole and cropped, and the transform that led there.
+
+    Parameters
+    ----------
+    staging
+        Where the files go.
+    outputs
+        Their names.
+    image
+        On the grid of MNI.
+    matrix
+        World to world, in mm, RAS+, shape (4, 4).
+    content
+        What the sidecar of the whole image says, and that of the crop with another description.
+    """
+    crop = np.ascontiguousarray(space.cropped(image.voxels))
+    images.write(staging / outputs.image, image.voxels, affine=space.MNI.affine)
+    images.write(staging / outputs.crop, crop, affine=space.crop_frame().affine)
+    files.write_json(
+        staging / outputs.crop_sidecar,
+        {**content, "Description": f"{content['Description']}, cropped"},
+    )
+    space.write_transform(staging / outputs.transform, matrix)
+
+
 def complete(planned: Plan) -> Path:
     """Carry a plan out, here or in jobs, and return the page that shows the images.
 
@@ -255,7 +286,7 @@ def run(planned: Plan) -> Generator[Outcome[Job, Made], None, None]:
         prepare.write_failures(planned.failures, failed)
     else:
         planned.failures.unlink(missing_ok=True)
-    page.write(planned.config.caps_directory, planned.config.pipeline, planned.preprocessing)
+    page.write(planned.config.caps_directory, planned.config.title, planned.preprocessing)
     if not failed:
         return
     if len(failed) == len(planned.jobs):
