@@ -2,15 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+BIN_PREPROC := .venv-preproc/bin
+PIP_PREPROC := $(BIN_PREPROC)/python -m pip --quiet --disable-pip-version-check install --constraint constraints-preproc.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-preproc check bench docs clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/demo/run.py --folder demo
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-preproc: .venv-preproc/.tests
+	$(BIN_PREPROC)/python -m pytest tests/preprocess
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -39,5 +44,12 @@ docs: .venv/.dev
 	$(PIP) --editable '.[dev]'
 	touch $@ .venv/.demo
 
+# An environment of its own: antspyx has ranges of NumPy and SciPy that the rest is not bound to.
+.venv-preproc/.tests: constraints-preproc.txt pyproject.toml
+	test -x $(BIN_PREPROC)/python || $(PYTHON) -m venv .venv-preproc
+	$(PIP_PREPROC) '$(TORCH)'
+	$(PIP_PREPROC) --editable '.[preproc,slurm]' hypothesis psutil pytest pytest-xdist sybil
+	touch $@
+
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv .venv-preproc demo site

@@ -27,6 +27,7 @@ ORDER = (
     "report",
     "signatures",
     "quality",
+    "preprocess",
 )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from clinicadl.config.predict import PredictConfig as PredictConfig
     from clinicadl.config.prepare import PrepareConfig as PrepareConfig
     from clinicadl.config.prepare import PrepareFromBidsConfig as PrepareFromBidsConfig
+    from clinicadl.config.preprocess import PreprocessLinearConfig as PreprocessLinearConfig
+    from clinicadl.config.preprocess import PreprocessPetConfig as PreprocessPetConfig
     from clinicadl.config.preview import PreviewConfig as PreviewConfig
     from clinicadl.config.quality import T1LinearQualityConfig as T1LinearQualityConfig
     from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
+    from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
+    from clinicadl.preprocess.pet import preprocess_pet as preprocess_pet
     from clinicadl.quality.linear import quality_check_t1_linear as quality_check_t1_linear
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
     from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
@@ -94,6 +98,8 @@ _HOMES = {
     "PredictConfig": "clinicadl.config.predict:PredictConfig",
     "PrepareConfig": "clinicadl.config.prepare:PrepareConfig",
     "PrepareFromBidsConfig": "clinicadl.config.prepare:PrepareFromBidsConfig",
+    "PreprocessLinearConfig": "clinicadl.config.preprocess:PreprocessLinearConfig",
+    "PreprocessPetConfig": "clinicadl.config.preprocess:PreprocessPetConfig",
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
@@ -127,6 +133,8 @@ _HOMES = {
     "prepare_data": "clinicadl.data.prepare:prepare_data",
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
     "prepare_experiment": "clinicadl.tables.experiment:prepare_experiment",
+    "preprocess_linear": "clinicadl.preprocess.linear:preprocess_linear",
+    "preprocess_pet": "clinicadl.preprocess.pet:preprocess_pet",
     "preview": "clinicadl.report.preview:preview",
     "quality_check_t1_linear": "clinicadl.quality.linear:quality_check_t1_linear",
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",

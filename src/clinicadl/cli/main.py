@@ -29,6 +29,7 @@ COMMANDS = {
     "prepare-data-from-bids": Row(
         "clinicadl.cli.prepare_from_bids:group", "Turn raw images into tensors."
     ),
+    "preprocess": Row("clinicadl.cli.preprocess:group", "Register images to MNI."),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "interpret": Row(

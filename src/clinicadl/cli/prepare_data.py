@@ -88,7 +88,7 @@ def mode_command(
     )  # fmt: skip
     @options_of(
         model,
-        arguments=model.arguments,
+        arguments=model.arguments[1:],
         without=("mode", "grid", *whole),
         rows={"mode": name},
     )

@@ -1,8 +1,9 @@
-"""How commands are handed to a cluster."""
+"""How commands are shared out: over images, processes and the jobs of a cluster."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -43,3 +44,39 @@ class JobsConfig(Section):
 
 HERE = JobsConfig()
 """No jobs: the work is done in this process."""
+
+
+class PerImage(Section):
+    """Commands that take one image after another, wherever these lie."""
+
+    command: ClassVar[str]
+    arguments: ClassVar[tuple[str, ...]]
+    """The settings that are positional."""
+
+    caps_directory: Path = setting(..., "CAPS that gets what is made")
+    participants_tsv: Path | None = setting(
+        None,
+        "Table of the sessions (default: all that there are)",
+        flag="subjects_sessions_tsv",
+        short="tsv",
+    )
+    participant_label: tuple[str, ...] = setting(
+        (), "Participants that are taken, of all or of the table; with or without sub-"
+    )
+    shard: Shard | None = setting(
+        None, "K/N: of the sorted sessions every N-th from the K-th on, for N machines"
+    )
+    jobs: JobsConfig = JobsConfig()
+    n_shards: int | None = setting(
+        None, "Number of jobs of --submit, each with its shard of the sessions", ge=1, le=999_999
+    )
+    n_proc: int = setting(2, "Processes", short="np", ge=1)
+
+    @model_validator(mode="after")
+    def _share_out(self) -> PerImage:
+        submitted = self.jobs.submit is not None
+        if submitted != (self.n_shards is not None):
+            raise ValueError("--submit and --n_shards need each other")
+        if submitted and self.shard is not None:
+            raise ValueError("each job of --submit gets a --shard of its own")
+        return self

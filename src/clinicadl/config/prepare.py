@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import field_validator, model_validator
 
-from clinicadl.config.base import Choice, Section, from_table, setting
-from clinicadl.config.jobs import JobsConfig, Shard
+from clinicadl.config.base import Choice, from_table, setting
+from clinicadl.config.jobs import PerImage
 from clinicadl.config.mode import MODES, MODES_GROUP, ImageMode, RoiMode
 from clinicadl.config.preprocessing import PREPROCESSINGS
 from clinicadl.config.raw import RAW, RAW_GROUP, Interpolation, Raw
 
 
-class Preparing(Section):
+class Preparing(PerImage):
     """From images to tensors, wherever the images lie."""
-
-    command: ClassVar[str]
-    arguments: ClassVar[tuple[str, ...]]
-    """The settings that are positional, behind the mode."""
 
     caps_directory: Path = setting(..., "CAPS that gets the tensors")
     preprocessing: Choice = setting(..., "Which images are taken", flag="modality")
@@ -30,36 +26,13 @@ class Preparing(Section):
     save_features: bool = setting(
         False, "Store a tensor for each part instead of one for the image"
     )
-    participants_tsv: Path | None = setting(
-        None,
-        "Table of the sessions (default: all that there are)",
-        flag="subjects_sessions_tsv",
-        short="tsv",
-    )
-    participant_label: tuple[str, ...] = setting(
-        (), "Participants that are taken, of all or of the table; with or without sub-"
-    )
-    shard: Shard | None = setting(
-        None,
-        "K/N: of the sorted sessions every N-th from the K-th on, for N machines; "
-        "needs --extract_json",
-    )
-    jobs: JobsConfig = JobsConfig()
-    n_shards: int | None = setting(
-        None, "Number of jobs of --submit, each with its shard of the sessions", ge=1, le=999_999
-    )
     extract_json: str | None = setting(
         None, "Name of the extraction JSON (default: extract_<unix seconds>.json)", short="ej"
     )
-    n_proc: int = setting(2, "Processes", short="np", ge=1)
 
     @model_validator(mode="after")
     def _agree(self) -> Preparing:
         submitted = self.jobs.submit is not None
-        if submitted != (self.n_shards is not None):
-            raise ValueError("--submit and --n_shards need each other")
-        if submitted and self.shard is not None:
-            raise ValueError("each job of --submit gets a --shard of its own")
         if (submitted or self.shard is not None) and self.extract_json is None:
             said = "--submit" if submitted else "--shard"
             raise ValueError(f"all shards must write the same JSON: {said} needs --extract_json")
@@ -74,7 +47,7 @@ class PrepareConfig(Preparing):
     """From the preprocessed images of a CAPS to tensors."""
 
     command = "prepare-data"
-    arguments = ("caps_directory", "preprocessing")
+    arguments = ("mode", "caps_directory", "preprocessing")
 
     caps_directory: Path = setting(..., "CAPS that holds the images and gets the tensors")
     preprocessing: Annotated[Choice, from_table(PREPROCESSINGS, "clinicadl.preprocessings")] = (
@@ -86,7 +59,7 @@ class PrepareFromBidsConfig(Preparing):
     """From the raw images of a BIDS data set to tensors in a CAPS."""
 
     command = "prepare-data-from-bids"
-    arguments = ("bids_directory", "caps_directory", "preprocessing")
+    arguments = ("mode", "bids_directory", "caps_directory", "preprocessing")
 
     bids_directory: Path = setting(..., "BIDS data set that holds the images")
     preprocessing: Annotated[Raw, from_table(RAW, RAW_GROUP)] = setting(

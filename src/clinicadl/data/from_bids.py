@@ -72,7 +72,7 @@ def plan(config: PrepareFromBidsConfig) -> PreparePlan:
     """
     home = bids.check(config.bids_directory)
     directory = caps.check_target(config.caps_directory, holds=(MASKS,))
-    _refuse_images_of_caps(home, directory)
+    refuse_images_of_caps(home, directory)
     modality = config.preprocessing.model_copy(update={"grid": _grid(config)})
     found = bids.index(home)
     planned = prepare.plan_from(
@@ -80,9 +80,9 @@ def plan(config: PrepareFromBidsConfig) -> PreparePlan:
         modality,
         Shelf(
             home,
-            sessions=lambda: _sessions(found),
-            images=lambda wanted: _index(found, modality, wanted, home),
-            source=lambda image: _source(image, home, directory),
+            sessions=lambda: sessions_with_images(found),
+            images=lambda wanted: images_of(found, modality, wanted, home),
+            source=lambda image: source_of(image, home, directory),
         ),
     )
     if modality.grid is None:
@@ -90,7 +90,7 @@ def plan(config: PrepareFromBidsConfig) -> PreparePlan:
     return planned
 
 
-def _refuse_images_of_caps(home: Path, directory: Path) -> None:
+def refuse_images_of_caps(home: Path, directory: Path) -> None:
     """Refuse the images of the CAPS itself as a BIDS data set: who made them could not be told.
 
     Raises
@@ -132,13 +132,13 @@ def _grid(config: PrepareFromBidsConfig) -> Grid | None:
     return grid
 
 
-def _sessions(found: Iterable[BidsFile]) -> list[Session]:
+def sessions_with_images(found: Iterable[BidsFile]) -> list[Session]:
     """Return the sessions that have an image, of whatever modality."""
     with_images = (one for one in found if one.path.name.lower().endswith(SUFFIXES))
     return sorted({(one.participant, one.session or ids.ONLY_SESSION) for one in with_images})
 
 
-def _index(
+def images_of(
     found: Iterable[BidsFile], modality: Raw, wanted: Collection[Session], home: Path
 ) -> dict[Session, StoredImage]:
     """Return the image of each session; who has no session level has the only session.
@@ -164,7 +164,7 @@ def _index(
     return stored
 
 
-def _source(image: StoredImage, home: Path, directory: Path) -> str:
+def source_of(image: StoredImage, home: Path, directory: Path) -> str:
     """Return the path of an image as seen from the CAPS, so that both can be moved together."""
     # The root alone is resolved: an image may be a link into a store, whose names say nothing.
     path = home.resolve() / image.path.relative_to(home)

@@ -355,7 +355,7 @@ def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
         planned.failures.unlink(missing_ok=True)
         caps.write_extraction(planned.extraction, planned.content)
         return
-    _write_failures(planned.failures, failed)
+    write_failures(planned.failures, [(job.image, error) for job, error in failed])
     if len(failed) == len(planned.jobs):
         raise InvalidDataError(
             f"None of the {len(failed)} images can be used; the reasons are",
@@ -543,11 +543,12 @@ def _stored(home: PartFolder, made_from: Origin) -> dict[str, StoredPart]:
     return dict(known.parts) if known is not None and known.sha256 == made_from.sha256 else {}
 
 
-def _write_failures(path: Path, failed: list[tuple[Job, ClinicaDLError]]) -> None:
+def write_failures(path: Path, failed: list[tuple[StoredImage, ClinicaDLError]]) -> None:
+    """Write the table of the images that failed, with the reasons."""
     rows = [
         # One line each: the error of a library may hold tabs and line ends.
-        (job.image.participant, job.image.session, " ".join(str(error).split()))
-        for job, error in failed
+        (image.participant, image.session, " ".join(str(error).split()))
+        for image, error in failed
     ]
     columns = [sessions.PARTICIPANT, sessions.SESSION, "reason"]
     sessions.write(path, pd.DataFrame(rows, columns=columns))

@@ -1,4 +1,4 @@
-"""prepare-data and prepare-data-from-bids as jobs, each with its share of the images."""
+"""Commands that take image after image as jobs, each with its share of the images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pandas as pd
 
 from clinicadl import jobs
 from clinicadl.config import plugins
-from clinicadl.config.jobs import JobsConfig
-from clinicadl.config.prepare import Preparing
+from clinicadl.config.jobs import JobsConfig, PerImage
 from clinicadl.config.read import words
 from clinicadl.errors import (
     InvalidDataError,
@@ -26,7 +25,7 @@ from clinicadl.layouts import caps, files, tsv
 from clinicadl.tables import sessions
 
 
-def commands(config: Preparing) -> list[list[str]]:
+def commands(config: PerImage) -> list[list[str]]:
     """Return the command of each job, by this very Python: the same settings, but a shard."""
     paths = {
         name: value.absolute()
@@ -35,15 +34,14 @@ def commands(config: Preparing) -> list[list[str]]:
     }
     named = [word for path in plugins.paths() for word in ("--plugin", str(path))]
     program = [sys.executable, "-m", "clinicadl", *named, config.command]
-    positional = ("mode", *config.arguments)
     alone = config.model_copy(update={**paths, "jobs": JobsConfig(), "n_shards": None})
     return [
-        [*program, *words(alone.model_copy(update={"shard": shard}), arguments=positional)]
+        [*program, *words(alone.model_copy(update={"shard": shard}), arguments=config.arguments)]
         for shard in (f"{k}/{n}" for k, n in _shards(config))
     ]
 
 
-def refuse(config: Preparing, extraction: Path, n_images: int) -> None:
+def refuse(config: PerImage, extraction: Path, n_images: int) -> None:
     """Refuse jobs that cannot be submitted.
 
     Raises
@@ -65,7 +63,7 @@ def refuse(config: Preparing, extraction: Path, n_images: int) -> None:
     jobs.check(config.jobs)
 
 
-def submit(config: Preparing, extraction: Path) -> Jobs:
+def submit(config: PerImage, extraction: Path) -> Jobs:
     """Submit the jobs of a preparation that was planned.
 
     Raises
@@ -88,7 +86,7 @@ def submit(config: Preparing, extraction: Path) -> Jobs:
 
 
 def finish(
-    submitted: Jobs, config: Preparing, extraction: Path, n_images: int
+    submitted: Jobs, config: PerImage, extraction: Path, n_images: int
 ) -> Generator[Ended, None, None]:
     """Yield the jobs of this machine as they end; cancel those that are left when we stop.
 
@@ -144,11 +142,11 @@ def _refuse_dead(died: list[Ended], n_jobs: int) -> None:
     )  # fmt: skip
 
 
-def _shards(config: Preparing) -> list[tuple[int, int]]:
+def _shards(config: PerImage) -> list[tuple[int, int]]:
     n_shards = config.n_shards or 1
     return [(k, n_shards) for k in range(1, n_shards + 1)]
 
 
-def _tables(config: Preparing, extraction: Path) -> list[Path]:
+def _tables(config: PerImage, extraction: Path) -> list[Path]:
     """Return the table of images that failed of each job, which is there if any failed."""
     return [caps.failures(extraction, shard) for shard in _shards(config)]

@@ -99,6 +99,7 @@ def read(path: Path) -> Image:
     stored = read_bytes(path, "image")
     content = _inflated(stored, path)
     image = _parsed(content, path)
+    _refuse_no_size(image, content, path)
     shape, affine = _frame(image.shape, image.affine, path)
     voxels = _in_c_order(_voxels(image, content, path).reshape(shape, order="F"))
     return Image(voxels, affine, image.header, hashlib.sha256(stored).hexdigest())
@@ -209,6 +210,33 @@ def to_ras(voxels: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     return voxels if np.isnan(found).any() else np.asarray(turn(voxels, found))
 
 
+def toward_ras(image: Image) -> Image:
+    """Return an image whose axes are turned to grow to the right, the front and up, as they can.
+
+    No voxel is changed, and none moves in the world: an oblique image stays oblique.
+    """
+    turn: Any = nib.orientations
+    way = turn.io_orientation(image.affine)
+    voxels = np.ascontiguousarray(turn.apply_orientation(image.voxels, way))
+    affine = image.affine @ turn.inv_ornt_aff(way, image.voxels.shape)
+    return image._replace(voxels=voxels, affine=affine)
+
+
+def check_unit(image: Image, path: Path) -> None:
+    """Refuse an image whose header says that its places are not in mm.
+
+    Raises
+    ------
+    InvalidDataError
+        They are in metres or micrometres.
+    """
+    unit = image.header.get_xyzt_units()[0]
+    if unit in ("meter", "micron"):
+        raise InvalidDataError(
+            "The places in the image are not in mm", where=path, found=unit, fix="Mend the header"
+        )
+
+
 def _frame(shape: Any, affine: Any, path: Path) -> Frame:
     sizes = tuple(int(size) for size in shape)
     while len(sizes) > 3 and sizes[-1] == 1:
@@ -269,6 +297,24 @@ def _parsed(content: bytes, path: Path) -> Any:
             fix="Make the image again",
         )
     return image
+
+
+def _refuse_no_size(image: Any, content: bytes, path: Path) -> None:
+    """Refuse voxels that the header gives an edge of 0: nibabel would take 1 mm for it.
+
+    Raises
+    ------
+    InvalidDataError
+        An edge is 0, and no matrix says where voxels lie.
+    """
+    kind = type(image.header)
+    said = kind(content[: kind.sizeof_hdr], check=False)
+    if said["sform_code"] == 0 and not np.all(said["pixdim"][1:4]):
+        raise InvalidDataError(
+            "The voxels of the image have no size", where=path,
+            found=" x ".join(f"{edge:g}" for edge in said["pixdim"][1:4]) + " mm",
+            fix="Mend the header",
+        )  # fmt: skip
 
 
 def _is_nifti2(content: bytes) -> bool:

@@ -15,6 +15,8 @@ from clinicadl.layouts import grids
 from clinicadl.layouts.images import SUFFIXES, stem
 
 _SUFFIX = {"t1-linear": "T1w", "flair-linear": "flair", "t2-linear": "T2w"}
+SPACE, RESOLUTION = "space-MNI152NLin2009cSym", "res-1x1x1"
+"""Entities of the grid that linear preprocessings put images on."""
 _FOLDER = {"t1-volume": "t1/spm/segmentation/normalized_space"}
 _DTI_FOLDER = "dwi/dti_based_processing"
 _NAME = {
@@ -56,14 +58,24 @@ def pattern(preprocessing: Choice) -> str:
         raise UsageError(
             "Images of this preprocessing have no known name", found=preprocessing.name
         )
+    before = "*_" if isinstance(preprocessing, PetLinear) else "*"
+    return f"{folder(preprocessing)}/{before}{linear_stem(preprocessing)}.nii*"
+
+
+def linear_stem(preprocessing: Linear) -> str:
+    """Return how the names of images end that were registered to MNI, without their extension.
+
+    Examples
+    --------
+    >>> linear_stem(Linear(name="t1-linear"))
+    'space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w'
+    """
     crop = "" if preprocessing.use_uncropped_image else "_desc-Crop"
-    space = f"space-MNI152NLin2009cSym{crop}_res-1x1x1"
+    space = f"{SPACE}{crop}_{RESOLUTION}"
     if isinstance(preprocessing, PetLinear):
         region = preprocessing.suvr_reference_region
-        name = f"*_trc-{preprocessing.tracer}_{space}_suvr-{region}_pet.nii*"
-    else:
-        name = f"*{space}_{_SUFFIX[preprocessing.name]}.nii*"
-    return f"{folder(preprocessing)}/{name}"
+        return f"trc-{preprocessing.tracer}_{space}_suvr-{region}_pet"
+    return f"{space}_{_SUFFIX[preprocessing.name]}"
 
 
 def entities_of(preprocessing: Choice) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""From the images of a BIDS data set to those of a CAPS."""
