@@ -28,6 +28,7 @@ ORDER = (
     "signatures",
     "quality",
     "preprocess",
+    "pet",
 )
 
 
