@@ -15,7 +15,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-preproc: .venv-preproc/.tests
-	$(BIN_PREPROC)/python -m pytest tests/preprocess
+	$(BIN_PREPROC)/python -m pytest -n 2 --dist loadfile tests/preprocess docs/commands/preprocess.md
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clinicadl.cli.in_jobs import show, submit
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.options import Command, given, options_of
 from clinicadl.config.base import Choice, from_table
@@ -124,7 +126,7 @@ def complete(planned: PreparePlan, *, dry_run: bool) -> None:
         _show(planned)
         return
     if planned.config.jobs.submit is not None:
-        _submit(planned)
+        submit(planned.config, planned.extraction, len(planned.jobs), partial(_say, planned))
         return
     run_planned(planned)
 
@@ -147,44 +149,17 @@ def run_planned(planned: PreparePlan) -> None:
                     n_kept += outcome.result.n_kept
     finally:
         click.echo(f"{n_written} tensors written, {n_kept} were there already")
-        if planned.extraction.exists():
-            click.echo(f"extraction JSON: {planned.extraction}")
+        _say(planned)
 
 
-def _submit(planned: PreparePlan) -> None:
-    from contextlib import closing
-
-    from clinicadl.cli.console import progress
-    from clinicadl.data import shards
-    from clinicadl.errors import listed
-
-    config, extraction = planned.config, planned.extraction
-    submitted = shards.submit(config, extraction)
-    click.echo(f"{len(submitted.ids)} jobs: {listed(submitted.ids)}")
-    click.echo(f"logs: {submitted.folder}")
-    if config.jobs.submit == "slurm":
-        click.echo(f"state: {submitted.state_command}")
-        click.echo(
-            "when they are over: the same command without --submit and --n_shards makes what is "
-            "missing and says what cannot be used"
-        )
-        return
-    work = shards.finish(submitted, config, extraction, len(planned.jobs))
-    try:
-        with closing(work) as ended:
-            for _ in progress(ended, total=len(submitted.ids), what=config.command, unit="job"):
-                pass
-    finally:
-        if extraction.exists():
-            click.echo(f"extraction JSON: {extraction}")
+def _say(planned: PreparePlan) -> None:
+    if planned.extraction.exists():
+        click.echo(f"extraction JSON: {planned.extraction}")
 
 
 def _show(planned: PreparePlan) -> None:
-    import shlex
-
     from clinicadl.config.read import to_toml
     from clinicadl.data.prepare import is_prepared
-    from clinicadl.data.shards import commands
 
     click.echo(to_toml(planned.config))
     for job in planned.jobs:
@@ -197,6 +172,4 @@ def _show(planned: PreparePlan) -> None:
             click.echo(f"# would write: {what}")
     there = " (there already)" if planned.extraction.exists() else ""
     click.echo(f"# would write: {planned.extraction}{there}")
-    if planned.config.jobs.submit is not None:
-        for words in commands(planned.config):
-            click.echo(f"# would submit: {shlex.join(words)}")
+    show(planned.config)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clinicadl.cli.in_jobs import show, submit
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.cli.options import Command, given, options_of
 from clinicadl.config.preprocess import PreprocessLinearConfig, PreprocessPetConfig
@@ -102,7 +104,7 @@ def complete(planned: Plan, *, dry_run: bool) -> None:
     if dry_run:
         _show(planned)
     elif planned.config.jobs.submit is not None:
-        _submit(planned)
+        submit(planned.config, planned.summary, len(planned.jobs), partial(_say, planned))
     else:
         _run(planned)
 
@@ -125,43 +127,16 @@ def _run(planned: Plan) -> None:
                     n_kept += not outcome.result.written
     finally:
         click.echo(f"{n_written} images written, {n_kept} were there already")
-        if planned.page.exists():
-            click.echo(f"page: {planned.page}")
+        _say(planned)
 
 
-def _submit(planned: Plan) -> None:
-    from contextlib import closing
-
-    from clinicadl.cli.console import progress
-    from clinicadl.data import shards
-    from clinicadl.errors import listed
-
-    config = planned.config
-    submitted = shards.submit(config, planned.summary)
-    click.echo(f"{len(submitted.ids)} jobs: {listed(submitted.ids)}")
-    click.echo(f"logs: {submitted.folder}")
-    if config.jobs.submit == "slurm":
-        click.echo(f"state: {submitted.state_command}")
-        click.echo(
-            "when they are over: the same command without --submit and --n_shards makes what is "
-            "missing and says what cannot be used"
-        )
-        return
-    work = shards.finish(submitted, config, planned.summary, len(planned.jobs))
-    try:
-        with closing(work) as ended:
-            for _ in progress(ended, total=len(submitted.ids), what="preprocess", unit="job"):
-                pass
-    finally:
-        if planned.page.exists():
-            click.echo(f"page: {planned.page}")
+def _say(planned: Plan) -> None:
+    if planned.page.exists():
+        click.echo(f"page: {planned.page}")
 
 
 def _show(planned: Plan) -> None:
-    import shlex
-
     from clinicadl.config.read import to_toml
-    from clinicadl.data.shards import commands
     from clinicadl.preprocess.plan import is_made
 
     click.echo(to_toml(planned.config))
@@ -173,6 +148,4 @@ def _show(planned: Plan) -> None:
             click.echo(f"# would read:  {job.image.path}")
             click.echo(f"# would write: {target} and what belongs to it")
     click.echo(f"# would write: {planned.page}")
-    if planned.config.jobs.submit is not None:
-        for words in commands(planned.config):
-            click.echo(f"# would submit: {shlex.join(words)}")
+    show(planned.config)

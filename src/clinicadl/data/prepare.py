@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from clinicadl.config.base import Choice
 from clinicadl.config.mode import ImageMode, RoiMode
@@ -22,10 +21,8 @@ from clinicadl.data.origin import Origin, StoredPart
 from clinicadl.data.parts import Affine, Parts
 from clinicadl.errors import (
     ClinicaDLError,
-    InvalidDataError,
     MissingInputError,
     OutputError,
-    PartialError,
     listed,
 )
 from clinicadl.layouts import caps, files, grids, images, naming, part_files
@@ -34,7 +31,8 @@ from clinicadl.layouts.caps import ImageTensor, Session, StoredImage
 from clinicadl.layouts.images import Frame, Image
 from clinicadl.layouts.masks import Mask
 from clinicadl.layouts.part_files import PartFolder
-from clinicadl.tables import chosen, sessions
+from clinicadl.tables import chosen, failures, sessions
+from clinicadl.tables.failures import Failed
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
@@ -336,13 +334,14 @@ def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
     OutputError
         The CAPS cannot be written any more.
     """
-    failed: list[tuple[Job, ClinicaDLError]] = []
+    failed: list[Failed] = []
     undefined: dict[Path, int] = {}
     # Closed at once when the reader goes away: no process is left behind.
     with closing(outcomes(_prepare, planned.jobs, n_proc=planned.config.n_proc)) as prepared:
         for outcome in prepared:
             if outcome.error is not None:
-                failed.append((outcome.job, outcome.error))
+                image = outcome.job.image
+                failed.append(((image.participant, image.session), outcome.error))
             elif outcome.result is not None and outcome.result.n_undefined:
                 undefined[outcome.job.image.path] = outcome.result.n_undefined
             yield outcome
@@ -351,25 +350,10 @@ def run(planned: PreparePlan) -> Generator[Outcome[Job, Prepared], None, None]:
             "%d images have voxels that are no number, which count as 0 in training: %s",
             len(undefined), listed(f"{path.name} ({n} voxels)" for path, n in undefined.items()),
         )  # fmt: skip
-    if not failed:
-        planned.failures.unlink(missing_ok=True)
-        caps.write_extraction(planned.extraction, planned.content)
-        return
-    write_failures(planned.failures, [(job.image, error) for job, error in failed])
-    if len(failed) == len(planned.jobs):
-        raise InvalidDataError(
-            f"None of the {len(failed)} images can be used; the reasons are",
-            where=planned.failures,
-            found=f"first: {failed[0][1]}",
-            fix="Mend them, then run the same command again",
-        )
+    failures.write(planned.failures, failed)
+    failures.refuse_all(planned.failures, failed, len(planned.jobs))
     caps.write_extraction(planned.extraction, planned.content)
-    raise PartialError(
-        f"{len(failed)} of {len(planned.jobs)} images were skipped; the reasons are",
-        where=planned.failures,
-        found=listed(f"{job.image.participant} | {job.image.session}" for job, _ in failed),
-        fix="Mend them and run the same command again, or leave them out of the tables",
-    )
+    failures.refuse_some(planned.failures, failed, len(planned.jobs))
 
 
 def is_prepared(job: Job) -> bool:
@@ -541,14 +525,3 @@ def _stored(home: PartFolder, made_from: Origin) -> dict[str, StoredPart]:
     """Return the parts of an image that are there, whole, and were made from the same bytes."""
     known = origin.of_parts(home)
     return dict(known.parts) if known is not None and known.sha256 == made_from.sha256 else {}
-
-
-def write_failures(path: Path, failed: list[tuple[StoredImage, ClinicaDLError]]) -> None:
-    """Write the table of the images that failed, with the reasons."""
-    rows = [
-        # One line each: the error of a library may hold tabs and line ends.
-        (image.participant, image.session, " ".join(str(error).split()))
-        for image, error in failed
-    ]
-    columns = [sessions.PARTICIPANT, sessions.SESSION, "reason"]
-    sessions.write(path, pd.DataFrame(rows, columns=columns))

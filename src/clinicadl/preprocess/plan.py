@@ -15,13 +15,10 @@ from clinicadl.config.base import Choice
 from clinicadl.config.preprocess import PreprocessConfig
 from clinicadl.config.preprocessing import Linear
 from clinicadl.config.raw import Raw
-from clinicadl.data import from_bids, prepare, shards
+from clinicadl.data import from_bids, shards
 from clinicadl.errors import (
-    ClinicaDLError,
-    InvalidDataError,
     MissingInputError,
     OutputError,
-    PartialError,
     listed,
 )
 from clinicadl.layouts import bids, caps, files, images, preprocessed
@@ -31,7 +28,8 @@ from clinicadl.layouts.images import Image
 from clinicadl.layouts.masks import MASKS
 from clinicadl.layouts.preprocessed import Outputs
 from clinicadl.preprocess import page, space
-from clinicadl.tables import chosen, sessions
+from clinicadl.tables import chosen, failures, sessions
+from clinicadl.tables.failures import Failed
 from clinicadl.work import Outcome, outcomes
 
 logger = logging.getLogger(__name__)
@@ -50,6 +48,11 @@ class Job:
     settings: Mapping[str, Any]
     """What the result depends on besides the image, as the sidecar says it."""
     config: PreprocessConfig
+
+    @property
+    def session(self) -> Session:
+        """Whose image it is."""
+        return self.image.participant, self.image.session
 
 
 @dataclass(frozen=True)
@@ -276,28 +279,13 @@ def run(planned: Plan) -> Generator[Outcome[Job, Made], None, None]:
     OutputError
         The CAPS cannot be written any more.
     """
-    failed: list[tuple[StoredImage, ClinicaDLError]] = []
+    failed: list[Failed] = []
     with closing(outcomes(planned.make, planned.jobs, n_proc=planned.config.n_proc)) as made:
         for outcome in made:
             if outcome.error is not None:
-                failed.append((outcome.job.image, outcome.error))
+                failed.append((outcome.job.session, outcome.error))
             yield outcome
-    if failed:
-        prepare.write_failures(planned.failures, failed)
-    else:
-        planned.failures.unlink(missing_ok=True)
+    failures.write(planned.failures, failed)
     page.write(planned.config.caps_directory, planned.config.title, planned.preprocessing)
-    if not failed:
-        return
-    if len(failed) == len(planned.jobs):
-        raise InvalidDataError(
-            f"None of the {len(failed)} images can be used; the reasons are",
-            where=planned.failures, found=f"first: {failed[0][1]}",
-            fix="Mend them, then run the same command again",
-        )  # fmt: skip
-    raise PartialError(
-        f"{len(failed)} of {len(planned.jobs)} images were skipped; the reasons are",
-        where=planned.failures,
-        found=listed(f"{image.participant} | {image.session}" for image, _ in failed),
-        fix="Mend them and run the same command again, or leave them out of the tables",
-    )
+    failures.refuse_all(planned.failures, failed, len(planned.jobs))
+    failures.refuse_some(planned.failures, failed, len(planned.jobs))

@@ -26,7 +26,7 @@ from clinicadl.quality import registration
 from clinicadl.quality.linear_views import views
 from clinicadl.quality.registration import Measures
 from clinicadl.quality.registration_align import Template, read_template
-from clinicadl.tables import chosen, sessions
+from clinicadl.tables import chosen, failures, sessions
 from clinicadl.work import Outcome, outcomes
 
 if TYPE_CHECKING:
@@ -273,20 +273,13 @@ def write(planned: Plan, steps: Iterable[Step]) -> None:
     """
     config, done = planned.config, list(steps)
     judged = [(one.job, one.result) for one in done if one.result is not None]
-    failed = [one for one in done if one.error is not None]
+    failed = [(one.job.session, one.error) for one in done if one.error is not None]
     judged.sort(key=lambda one: (-one[1].probability, one[0].session))
-    if failed:
-        # One line each: the error of a library may hold tabs and line ends.
-        rows = [(*one.job.session, " ".join(str(one.error).split())) for one in failed]
-        columns = [PARTICIPANT, SESSION, "reason"]
-        sessions.write(config.failures, pd.DataFrame(rows, columns=columns))
-    else:
-        with files.writing(config.failures):
-            config.failures.unlink(missing_ok=True)
+    failures.write(config.failures, failed)
     if not judged:
         raise InvalidDataError(
             f"None of the {len(failed)} images can be judged; the reasons are",
-            where=config.failures, found=f"first: {failed[0].error}",
+            where=config.failures, found=f"first: {failed[0][1]}",
             fix="Mend them, then run the same command again",
         )  # fmt: skip
     if config.details is not None:
@@ -295,7 +288,7 @@ def write(planned: Plan, steps: Iterable[Step]) -> None:
     if failed:
         raise PartialError(
             f"{len(failed)} of {len(done)} images could not be judged; the reasons are",
-            where=config.failures, found=listed(" | ".join(one.job.session) for one in failed),
+            where=config.failures, found=listed(" | ".join(session) for session, _ in failed),
             fix="They neither pass nor fail: mend them, or leave them out",
         )  # fmt: skip
 
