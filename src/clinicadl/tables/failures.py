@@ -27,8 +27,7 @@ def write(path: Path, failed: Sequence[Failed]) -> None:
         with files.writing(path):
             path.unlink(missing_ok=True)
         return
-    # One line each: the error of a library may hold tabs and line ends.
-    rows = [(*session, " ".join(str(error).split())) for session, error in failed]
+    rows = [(*session, _line(error)) for session, error in failed]
     columns = [sessions.PARTICIPANT, sessions.SESSION, "reason"]
     sessions.write(path, pd.DataFrame(rows, columns=columns))
 
@@ -44,7 +43,7 @@ def refuse_all(path: Path, failed: Sequence[Failed], n_images: int) -> None:
     if failed and len(failed) == n_images:
         raise InvalidDataError(
             f"None of the {n_images} images can be used; the reasons are",
-            where=path, found=f"first: {failed[0][1]}",
+            where=path, found=f"first: {_line(failed[0][1])}",
             fix="Mend them, then run the same command again",
         )  # fmt: skip
 
@@ -63,3 +62,8 @@ def refuse_some(path: Path, failed: Sequence[Failed], n_images: int) -> None:
             where=path, found=listed(" | ".join(session) for session, _ in failed),
             fix="Mend them and run the same command again, or leave them out of the tables",
         )  # fmt: skip
+
+
+def _line(error: ClinicaDLError) -> str:
+    """Return an error on one line: that of a library may hold tabs and line ends."""
+    return " ".join(str(error).split())
