@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,11 +35,14 @@ MASK = REAL / "pet-reference-masks" / (
 
 
 def clinicadl(*words: object) -> float:
-    """Run a command, and return its seconds."""
-    began = time.perf_counter()
+    """Run a command, and return the CPU seconds that it took."""
+    before = os.times()
     command = [sys.executable, "-m", "clinicadl", "-q", *map(str, words), "-np", "1"]
     subprocess.run(command, check=True)
-    return time.perf_counter() - began
+    after = os.times()
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
 
 
 def moved() -> np.ndarray:
@@ -97,7 +99,7 @@ def main() -> None:
             off = np.linalg.norm(((found - moved()) @ points)[:3], axis=0)
             line(f"{tracer}, off on average", off.mean(), 1.0, "<= 1", unit="mm")
             line(f"{tracer}, off at most", off.max(), 1.5, "<= 1", unit="mm")
-            line(f"{tracer}, seconds an image", seconds, 60, "<= 1")
+            line(f"{tracer}, CPU seconds an image", seconds, 60, "<= 1")
 
 
 if __name__ == "__main__":
