@@ -34,14 +34,14 @@ group = LazyGroup(
 
 _MOST_NAMED = 3
 
-_dry_run = click.option(
+dry_run_flag = click.option(
     "--dry-run", is_flag=True,
     help="Print the settings and what would be read and written; write nothing.",
 )  # fmt: skip
 
 
 @click.command("raw", cls=Command)
-@_dry_run
+@dry_run_flag
 @options_of(RawQualityConfig, arguments=("bids_directory", "output_tsv"))
 def raw(dry_run: bool, **flags: Any) -> None:
     """Check the raw images of BIDS_DIRECTORY, and write which sessions pass to OUTPUT_TSV.
@@ -57,7 +57,7 @@ def raw(dry_run: bool, **flags: Any) -> None:
 
     planned = plan(settings(RawQualityConfig, given(flags)))
     if dry_run:
-        _show(planned.config, [one.path for one in planned.files], planned.written)
+        show(planned.config, [one.path for one in planned.files], planned.written)
         return
     steps = progress(look(planned), total=len(planned.files), what="quality-check raw")
     verdict = judged(planned, steps)
@@ -71,7 +71,7 @@ def raw(dry_run: bool, **flags: Any) -> None:
 
 
 @click.command("t1-volume", cls=Command)
-@_dry_run
+@dry_run_flag
 @options_of(VolumeQualityConfig, arguments=("caps_directory", "output_directory", "group_label"))
 def t1_volume(dry_run: bool, **flags: Any) -> None:
     """Check the grey matter maps of CAPS_DIRECTORY against the template of GROUP_LABEL.
@@ -86,7 +86,7 @@ def t1_volume(dry_run: bool, **flags: Any) -> None:
 
     planned = plan(settings(VolumeQualityConfig, given(flags)))
     if dry_run:
-        _show(planned.config, [job.image.path for job in planned.jobs], planned.outputs)
+        show(planned.config, [job.image.path for job in planned.jobs], planned.outputs)
         return
     said = "left out: it needs --eyes-mask" if planned.mask is None else planned.mask.said
     click.echo(f"third step: {said}")
@@ -97,7 +97,7 @@ def t1_volume(dry_run: bool, **flags: Any) -> None:
 
 
 @click.command("pet-linear", cls=Command)
-@_dry_run
+@dry_run_flag
 @options_of(
     PetQualityConfig,
     arguments=("caps_directory", "output_tsv", "tracer", "suvr_reference_region"),
@@ -115,7 +115,7 @@ def pet_linear(dry_run: bool, **flags: Any) -> None:
     planned = plan(settings(PetQualityConfig, given(flags)))
     output = planned.config.output_tsv
     if dry_run:
-        _show(planned.config, [job.image.path for job in planned.jobs], [output])
+        show(planned.config, [job.image.path for job in planned.jobs], [output])
         return
     click.echo(f"contour mask: {planned.mask.said}")
     n = len(planned.jobs)
@@ -131,7 +131,8 @@ def _finish(written: Written, path: Path, n: int) -> None:
     refuse_failed(written.failed, n)
 
 
-def _show(config: Section, read: Iterable[Path], written: Iterable[Path]) -> None:
+def show(config: Section, read: Iterable[Path], written: Iterable[Path]) -> None:
+    """Show the settings of a check, and what would be read and written, for ``--dry-run``."""
     from clinicadl.config.read import to_toml
 
     click.echo(to_toml(config))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clinicadl.cli.options import Command, given, options_of
+from clinicadl.cli.quality_check import dry_run_flag, show
 from clinicadl.config.quality import T1LinearQualityConfig
 
 if TYPE_CHECKING:
@@ -16,10 +17,7 @@ _MOST_NAMED = 10
 
 
 @click.command("t1-linear", cls=Command)
-@click.option(
-    "--dry-run", is_flag=True,
-    help="Print the settings and what would be read and written; write nothing.",
-)  # fmt: skip
+@dry_run_flag
 @options_of(T1LinearQualityConfig, arguments=("caps_directory", "output_tsv"))
 def command(dry_run: bool, **flags: Any) -> None:
     """Say which images of CAPS_DIRECTORY lie on their template, and write it to OUTPUT_TSV.
@@ -34,7 +32,7 @@ def command(dry_run: bool, **flags: Any) -> None:
 
     planned = plan(settings(T1LinearQualityConfig, given(flags)))
     if dry_run:
-        _show(planned)
+        show(planned.config, [job.path for job in planned.jobs], planned.config.outputs)
         return
     name = f"quality-check t1-linear ({planned.config.judge})"
     steps = list(progress(run(planned), total=len(planned.jobs), what=name))
@@ -42,16 +40,6 @@ def command(dry_run: bool, **flags: Any) -> None:
         write(planned, steps)
     finally:
         _say(planned, steps)
-
-
-def _show(planned: Plan) -> None:
-    from clinicadl.config.read import to_toml
-
-    click.echo(to_toml(planned.config))
-    for job in planned.jobs:
-        click.echo(f"# would read:  {job.path}")
-    for path in planned.config.outputs:
-        click.echo(f"# would write: {path}")
 
 
 def _say(planned: Plan, steps: list[Step]) -> None:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from clinicadl.config.base import Choice, Section, setting
-from clinicadl.config.jobs import Shard
+from clinicadl.config.base import Choice, setting
+from clinicadl.config.checking import Checking
 from clinicadl.config.preprocessing import Custom, Suffix, T1Linear
 
 TSV = ".tsv"
@@ -16,21 +16,12 @@ TSV = ".tsv"
 QualityNetwork = Literal["none", "darq", "deep_qc", "sq101"]
 
 
-class T1LinearQualityConfig(Section):
+class T1LinearQualityConfig(Checking):
     """T1-weighted images that were put on a template by one affine."""
 
     caps_directory: Path = setting(..., "CAPS that holds the images")
     output_tsv: Path = setting(
         ..., "Table of the sessions, of how likely they pass and whether they do, to be made"
-    )
-    participants_tsv: Path | None = setting(
-        None, "Table of the sessions (default: all that there are)", short="tsv"
-    )
-    participant_label: tuple[str, ...] = setting(
-        (), "Participants that are taken, of all or of the table; with or without sub-"
-    )
-    shard: Shard | None = setting(
-        None, "K/N: of the sorted sessions every N-th from the K-th on, for N machines"
     )
     threshold: float = setting(0.5, "Images of a larger probability pass", ge=0, le=1)
     network: QualityNetwork | None = setting(
@@ -53,10 +44,8 @@ class T1LinearQualityConfig(Section):
         None, "Table of what was measured in each image, and of what is wrong with it, to be made"
     )
     batch_size: int = setting(8, "Images that a network looks at in one go", ge=1)
-    n_proc: int = setting(2, "Processes", short="np", ge=1)
     gpu: bool | None = setting(None, "Let a network compute on a GPU (default: where there is one)")
     amp: bool = setting(False, "Let a network compute in half precision (GPU)")
-    overwrite: bool = setting(False, "Replace the files of before")
 
     @field_validator("output_tsv", "details")
     @classmethod

@@ -217,7 +217,7 @@ def toward_ras(image: Image) -> Image:
     """
     turn: Any = nib.orientations
     way = turn.io_orientation(image.affine)
-    voxels = np.ascontiguousarray(turn.apply_orientation(image.voxels, way))
+    voxels = np.ascontiguousarray(to_ras(image.voxels, image.affine))
     affine = image.affine @ turn.inv_ornt_aff(way, image.voxels.shape)
     return image._replace(voxels=voxels, affine=affine)
 

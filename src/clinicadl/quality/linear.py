@@ -20,13 +20,13 @@ from clinicadl.data import origin, tensors
 from clinicadl.errors import InvalidDataError, MissingInputError, PartialError, listed
 from clinicadl.layouts import caps, files, images, naming
 from clinicadl.layouts.caps import Session
-from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import Image
 from clinicadl.quality import registration
 from clinicadl.quality.linear_views import views
 from clinicadl.quality.registration import Measures
 from clinicadl.quality.registration_align import Template, read_template
 from clinicadl.tables import chosen, failures, sessions
+from clinicadl.tables.quality import COLUMNS
 from clinicadl.work import Outcome, outcomes
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROBABILITY, PASS = "pass_probability", "pass"
-COLUMNS = (PARTICIPANT, SESSION, PROBABILITY, PASS)
 _DIGITS = 6
 
 

@@ -19,17 +19,15 @@ from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingExtraError
 from clinicadl.layouts import caps, images
 from clinicadl.layouts.caps import StoredImage
 from clinicadl.layouts.files import refuse_existing, refuse_unwritable
-from clinicadl.layouts.ids import PARTICIPANT, SESSION
 from clinicadl.layouts.images import Frame
 from clinicadl.quality import stored
 from clinicadl.quality.stored import Mask, Written
 from clinicadl.tables import sessions
-from clinicadl.tables.quality import PASSED
+from clinicadl.tables.quality import COLUMNS
 from clinicadl.work import Outcome, outcomes
 
 PUBLISHED_MASK = "0c561ce7de343219e42861b87a359420f9d485da37a8f64d1366ee9bb5460ee6"
 """SHA-256 of qc_pet_mask_contour.nii.gz."""
-COLUMNS = (PARTICIPANT, SESSION, "pass_probability", PASSED)
 _ENDING = ".tsv"
 _DIGITS_MM = 2
 _LEAST_SIGNAL = 0.35

@@ -17,11 +17,14 @@ from clinicadl.tables.sieve import Sieve
 
 logger = logging.getLogger(__name__)
 
-PASSED = "pass"
+PROBABILITY, PASSED = "pass_probability", "pass"
 REASONS = "reasons"
 """The column of a check that tells what is wrong."""
 FAILED = "failed the quality check"
 """How the reason begins of a session that is left out."""
+
+COLUMNS = (sessions.PARTICIPANT, sessions.SESSION, PROBABILITY, PASSED)
+"""Of the table of a check of registered images."""
 
 _COLUMNS = (PASSED, "qc")
 _SAID = {
