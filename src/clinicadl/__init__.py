@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from clinicadl.engine.resume import resume as resume
     from clinicadl.engine.train import train as train
     from clinicadl.engine.verify import verify as verify
+    from clinicadl.explanations.pages import explain as explain
     from clinicadl.guard.audit import check_tables as check_tables
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
@@ -115,6 +116,7 @@ _HOMES = {
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
     "check_tables": "clinicadl.guard.audit:check_tables",
+    "explain": "clinicadl.explanations.pages:explain",
     "generate_artifacts": "clinicadl.synthesis.artifacts:generate_artifacts",
     "generate_atrophy": "clinicadl.synthesis.atrophy:generate_atrophy",
     "generate_hypometabolic": "clinicadl.synthesis.hypometabolic:generate_hypometabolic",

@@ -19,9 +19,14 @@ class ClinicaDLError(Exception):
         The offending value.
     fix
         What the user can do, as a sentence of its own.
+    code
+        The page of ``clinicadl explain`` that says more, where there is a closer one than that of
+        the type.
     """
 
     exit_code: ClassVar[int] = 1
+    code: str = "unexpected"
+    """The page of ``clinicadl explain`` that says more."""
 
     def __init__(
         self,
@@ -30,12 +35,14 @@ class ClinicaDLError(Exception):
         where: object = None,
         found: object = None,
         fix: str | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.found = found
         self.fix = fix
+        self.code = code or type(self).code
 
     def __str__(self) -> str:
         sentence = self.what.rstrip(".")
@@ -47,23 +54,31 @@ class ClinicaDLError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # A worker process hands its error back whole: keyword arguments need this.
-        return _rebuild, (type(self), self.what, self.where, self.found, self.fix)
+        return _rebuild, (type(self), self.what, self.where, self.found, self.fix, self.code)
 
 
 def _rebuild(
-    kind: type[ClinicaDLError], what: str, where: object, found: object, fix: str | None
+    kind: type[ClinicaDLError],
+    what: str,
+    where: object,
+    found: object,
+    fix: str | None,
+    code: str | None,
 ) -> ClinicaDLError:
-    return kind(what, where=where, found=found, fix=fix)
+    return kind(what, where=where, found=found, fix=fix, code=code)
 
 
 class UsageError(ClinicaDLError):
     """The command cannot mean anything: an option or setting is off."""
 
     exit_code = 2
+    code = "usage"
 
 
 class MissingExtraError(UsageError):
     """A command needs a package that comes with an extra."""
+
+    code = "missing-extra"
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
@@ -80,40 +95,49 @@ class PartialError(ClinicaDLError):
     """The work is done except for some images, which are listed."""
 
     exit_code = 3
+    code = "partial"
 
 
 class LeakageError(ClinicaDLError):
     """An evaluation would have been contaminated; the participants are named."""
 
     exit_code = 4
+    code = "leakage"
 
 
 class InvalidDataError(ClinicaDLError):
     """A file was read and what it says is wrong."""
 
     exit_code = 65
+    code = "invalid-data"
 
 
 class MissingInputError(ClinicaDLError):
     """A file, folder, image or column that is needed is absent or cannot be read."""
 
     exit_code = 66
+    code = "missing-input"
 
 
 class OutputError(ClinicaDLError):
     """The output exists already, or cannot be written."""
 
     exit_code = 73
+    code = "output-exists"
 
 
 class CannotResumeError(ClinicaDLError):
     """The configuration or the data changed since the run was interrupted."""
 
     exit_code = 75
+    code = "cannot-resume"
 
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+
+MORE = "More: clinicadl explain"
+"""How the line begins that leads from an error to its page."""
 
 
 def kind_of(exit_code: int | None) -> type[ClinicaDLError]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clinicadl.config.jobs import JobsConfig
-from clinicadl.errors import MissingExtraError, UsageError
+from clinicadl.errors import MORE, MissingExtraError, UsageError
 from clinicadl.layouts.files import writing
 
 _LISTS = ("slurm_setup", "slurm_teardown", "slurm_srun_args")
@@ -87,11 +87,12 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """The last line that it said, if any."""
+        """The last line that it said, if any, but for the one that leads to a page."""
         if not self.log.is_file():
             return ""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = (line.strip() for line in reversed(lines) if not line.startswith(MORE))
+        return next((line for line in said if line), "")
 
 
 def check(settings: JobsConfig) -> None:

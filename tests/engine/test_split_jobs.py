@@ -165,7 +165,8 @@ def test_ctrl_c_ends_the_jobs_and_resume_goes_on(prepared_once, in_sequence, tmp
 
 
 def test_a_job_passes_its_kind_and_its_words_on(prepared_once, config_of, tmp_path, monkeypatch):
-    code = "import sys; print('clinicadl: No space', file=sys.stderr); sys.exit(73)"
+    said = "clinicadl: No space\\nMore: clinicadl explain output-exists"
+    code = f"import sys; print('{said}', file=sys.stderr); sys.exit(73)"
     monkeypatch.setattr(
         split_jobs, "commands",
         lambda *given: [[sys.executable, "-c", "pass"], [sys.executable, "-c", code]],

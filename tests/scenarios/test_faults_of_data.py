@@ -60,8 +60,8 @@ def test_a_reader_that_is_killed_inside_an_epoch_ends_the_training_with_one_sent
         said = training.stderr.read()
     assert training.returncode == 1, said
     assert said.count("clinicadl: ") == 1
-    assert "process that reads samples was killed" in said.splitlines()[-1]
-    assert "--n_proc" in said.splitlines()[-1]
+    assert "process that reads samples was killed" in said.splitlines()[-2]
+    assert "--n_proc" in said.splitlines()[-2]
     assert "Traceback" not in said
     assert not [one for one in children if Path(f"/proc/{one}").exists()]
     events = []

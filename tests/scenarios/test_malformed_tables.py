@@ -104,8 +104,9 @@ def test_a_malformed_table_has_one_clear_error(bad, tmp_path, invoke):
     name, *options = bad.command
     code, _, said = invoke("tsvtools", name, path, *options)
     assert code == bad.code, said
-    *assumed, sentence = said.strip().splitlines()
+    *assumed, sentence, more = said.strip().splitlines()
     assert sentence.startswith("clinicadl: ")
+    assert more.startswith("More: clinicadl explain ")
     assert all("taken as" in line or "is read as" in line or "class" in line for line in assumed)
     for word in ("table.tsv", *bad.words):
         assert word in sentence, sentence

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from clinicadl.cli.lazy import LazyGroup, Row
-from clinicadl.errors import INTERRUPTED, ClinicaDLError, UsageError
+from clinicadl.errors import INTERRUPTED, MORE, ClinicaDLError, UsageError
 
 PLUGIN = "--plugin"
 _ANYWHERE = ("-v", "-vv", "--verbose", "-q", "--quiet", "--debug")
@@ -42,6 +42,7 @@ COMMANDS = {
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
     "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
+    "explain": Row("clinicadl.cli.explain:command", "Say more about an error or a warning."),
 }
 
 
@@ -115,16 +116,20 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
     except ClinicaDLError as error:
         if debug:
             raise
-        _say(str(error))
+        _say(str(error), error.code)
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)
     except click.UsageError as error:
         error.show()
-        sys.exit(2)
+        _say_more(UsageError.code)
+        sys.exit(UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted: what is finished is kept; run or resume the same command to go on")
+        _say(
+            "interrupted: what is finished is kept; run or resume the same command to go on",
+            "interrupted",
+        )
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output went away, as in `clinicadl ... | head`.
@@ -136,7 +141,7 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
         hint = "run again with --debug and report it"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             hint = "free some space, then run the same command again"
-        _say(f"unexpected {type(error).__name__}: {error}; {hint}")
+        _say(f"unexpected {type(error).__name__}: {error}; {hint}", ClinicaDLError.code)
         sys.exit(1)
 
 
@@ -176,5 +181,10 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     return left
 
 
-def _say(message: str) -> None:
+def _say(message: str, code: str) -> None:
     click.echo(f"clinicadl: {message}", err=True)
+    _say_more(code)
+
+
+def _say_more(code: str) -> None:
+    click.echo(f"{MORE} {code}", err=True)

@@ -112,12 +112,18 @@ class Report:
         """
         rules = listed(dict.fromkeys(one.rule for one in (*self.leaks, *self.faults)))
         if self.leaks:
-            raise LeakageError("Data leakage", found=rules, fix="Every line above says what to do")
+            raise LeakageError(
+                "Data leakage",
+                found=rules,
+                fix="Every line above says what to do",
+                code=self.leaks[0].rule,
+            )
         if self.faults:
             raise InvalidDataError(
                 "What was checked is not valid" if self.others else "The tables are not valid",
                 found=rules,
                 fix="Every line above says what to do",
+                code=self.faults[0].rule,
             )
 
     def to_record(self) -> dict[str, Any]:

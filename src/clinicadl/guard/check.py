@@ -79,6 +79,7 @@ class Verdict:
         raise LeakageError(
             f"Data leakage: {'; '.join(finding.sentence for finding in refusals)}",
             fix=". ".join(dict.fromkeys(fixes)),
+            code=refusals[0].rule,
         )
 
     def to_record(self) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def _refuse_moved(path: Path, table: pd.DataFrame) -> None:
     for part, who in edit.moved.items():
         raise LeakageError(
             f"The table was edited after the split, and now holds participants of {part}",
-            where=path, found=listed(who), fix="Take them out, or split again",
+            where=path, found=listed(who), fix="Take them out, or split again", code="edited-leak",
         )  # fmt: skip
     logger.warning(
         "%s was edited after the split: %d participants came, %d went (%s)",

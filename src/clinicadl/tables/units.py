@@ -171,4 +171,5 @@ def _refuse(who: Sequence[str], one: Path, other: Path) -> None:
         "different places in earlier divisions",
         where=f"{one}, {other}",
         fix="Divide one of them again, with --around the other",
+        code="contradiction",
     )
