@@ -1,8 +1,8 @@
 """Play the ``console`` blocks of Markdown: what a page shows of a command is what it says.
 
-A block is lines ``$ command``, each followed by what it says; a line ``…`` stands for any lines, and
-``…`` in a line for any words. ``$ echo $?`` shows the exit code of the command before. With pages as
-arguments, what they show is written anew, except where they leave something out.
+A block is lines ``$ command``, each followed by what it says; a line ``…`` stands for any lines,
+and ``…`` in a line for any words. ``$ echo $?`` shows the exit code of the command before. With
+pages as arguments, what they show is written anew, except where they leave something out.
 """
 
 from __future__ import annotations
