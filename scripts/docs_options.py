@@ -118,7 +118,7 @@ def _braced(choice: re.Match[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    escaped = re.sub(r"([*|])", r"\\\1", text).replace("<", "&lt;")
+    escaped = re.sub(r"([*|\[\]])", r"\\\1", text).replace("<", "&lt;")
     return " ".join(escaped.split())
 
 
