@@ -90,7 +90,7 @@ def anew(block: str) -> str:
     state: dict[str, int] = {}
     lines = []
     for step in steps(block):
-        found = said(step.command, state)
+        found = said(step.command, state).replace(str(Path.cwd()), ANY)
         keeps = ANY in step.shown and is_shown(found, step.shown)
         lines += [f"$ {step.command}", *([step.shown] if keeps else [found] if found else [])]
     return "\n".join(lines) + "\n"
