@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
 import clinicadl
+from clinicadl.cli.options import default_text
+from clinicadl.config.base import Section, places
 from clinicadl.explanations.pages import codes_of_exits, pages
 
 _GROUPS = ("Functions", "Settings")
@@ -49,8 +52,21 @@ def api() -> Iterator[tuple[str, str]]:
         lines.append("")
     yield "api/index.md", "\n".join(lines)
     for name, home in homes.items():
-        path = home.replace(":", ".")
-        yield f"api/{name}.md", f"# clinicadl.{name}\n\n::: {path}\n"
+        settings = _settings(getattr(clinicadl, name)) if _group(name) == "Settings" else ""
+        yield f"api/{name}.md", f"::: {home.replace(':', '.')}\n\n{settings}"
+
+
+def _settings(model: type[Section]) -> str:
+    """Return the settings of a configuration as a table."""
+    rows = ["## Settings\n", "| name | default | meaning |", "|---|---|---|"]
+    for place in places(model):
+        default = default_text(place)
+        if not default and place.field.is_required():
+            default = "needed"
+        unit = f" [{place.said('unit')}]" if place.said("unit") else ""
+        text = f"{place.field.description or ''}{unit}"
+        rows.append(f"| `{'.'.join(place.path)}` | {cell(default)} | {cell(text)} |")
+    return "\n".join(dict.fromkeys(rows)) + "\n"
 
 
 def _group(name: str) -> str:
@@ -60,6 +76,12 @@ def _group(name: str) -> str:
 def _first_line(name: str) -> str:
     text = (getattr(clinicadl, name).__doc__ or "").strip()
     return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a table shows it."""
+    escaped = re.sub(r"([*|\[\]])", r"\\\1", text).replace("<", "&lt;")
+    return " ".join(escaped.split())
 
 
 def on_files(files: Files, config: Any) -> Files:
