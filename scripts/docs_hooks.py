@@ -60,7 +60,8 @@ def _settings(model: type[Section]) -> str:
     """Return the settings of a configuration as a table."""
     rows = ["## Settings\n", "| name | default | meaning |", "|---|---|---|"]
     for place in places(model):
-        default = default_text(place)
+        value = place.field.get_default()
+        default = str(value) if isinstance(value, bool) else default_text(place)
         if not default and place.field.is_required():
             default = "needed"
         unit = f" [{place.said('unit')}]" if place.said("unit") else ""
