@@ -76,9 +76,8 @@ def wrong(page: str, text: str) -> list[str]:
             continue
         path, _, anchor = link.partition("#")
         home = target(page, path) if path else page
-        if home not in PAGES and not (ROOT / home).exists():
-            found.append(link)
-        elif anchor and anchor not in anchors(PAGES.get(home, "")):
+        exists = home in PAGES or (ROOT / home).exists()
+        if not exists or (anchor and anchor not in anchors(PAGES.get(home, ""))):
             found.append(link)
     return found
 

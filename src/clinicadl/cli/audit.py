@@ -10,6 +10,7 @@ import click
 
 from clinicadl.cli.options import Command, given, options_of
 from clinicadl.config.audit import AuditConfig, CheckConfig
+from clinicadl.errors import MORE
 
 if TYPE_CHECKING:
     from clinicadl.config.base import Section
@@ -65,6 +66,8 @@ def check(dry_run: bool, **flags: Any) -> None:
 def _tell(report: Report) -> None:
     for line in report.lines():
         click.echo(line)
+    for rule in dict.fromkeys(one.rule for one in report.warnings):
+        click.echo(f"{MORE} {rule}", err=True)
     report.enforce()
 
 
