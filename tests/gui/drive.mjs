@@ -9,6 +9,7 @@ const context = await browser.newContext({ acceptDownloads: true, viewport: aske
 const page = await context.newPage();
 page.setDefaultTimeout(15000);
 
+const start = Date.now();
 const seen = { console: [], requests: [], results: [] };
 page.on("console", message => seen.console.push(`${message.type()}: ${message.text()}`));
 page.on("pageerror", error => seen.console.push(`error: ${error.message}`));
@@ -17,7 +18,7 @@ context.on("request", request => seen.requests.push(request.url()));
 const field = path => page.locator(`[data-path="${path}"]`);
 // What was typed is checked after a moment: then nothing is on its way any more.
 const settled = async () => { await page.waitForFunction(() => document.getElementById("working").textContent === ""); };
-const opened = path => page.evaluate(name => { document.getElementById(`s-${name}`).open = true; }, path.split(".")[0]);
+const opened = path => field(path).evaluate(one => { one.closest("details.section").open = true; });
 
 async function saved(start) {
   const [download] = await Promise.all([page.waitForEvent("download"), start()]);
@@ -56,6 +57,7 @@ const STEPS = {
   save: async () => saved(() => page.locator("#download").click()),
   saveByKeys: async () => saved(() => page.keyboard.press("Control+s")),
   open: async ({ file }) => {
+    await page.evaluate(() => { document.getElementById("said").textContent = ""; });
     await page.locator("#file").setInputFiles(file);
     await page.locator("#said").filter({ hasText: /\S/ }).waitFor();
     await settled();
@@ -69,9 +71,13 @@ const STEPS = {
 try {
   await page.goto(asked.url);
   await settled();
-  for (const step of asked.steps) seen.results.push((await STEPS[step.do](step)) ?? null);
+  for (const step of asked.steps) {
+    seen.step = { ...step, after: seen.results.length, ms: Date.now() - start };
+    seen.results.push((await STEPS[step.do](step)) ?? null);
+  }
 } catch (error) {
-  seen.error = `${error.message}`;
+  const said = await page.evaluate(() => ["said", "problems"].map(id => document.getElementById(id)?.textContent));
+  seen.error = `${error.message} ${said}`;
 }
 await browser.close();
 process.stdout.write(JSON.stringify(seen));

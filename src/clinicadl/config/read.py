@@ -456,10 +456,11 @@ def _short(value: object) -> str | None:
 
 
 def _flag(model: type[Section], path: tuple[str, ...]) -> str | None:
-    if not path:
-        # A rule between settings is broken, and the rule names them.
-        return None
-    for place in places(model):
-        if place.path == path or place.path[:-1] == path:
+    every = [*places(model)]
+    for place in every:
+        if place.path == path or (place.table and place.path[:-1] == path):
             return f"--{place.flag}"
+    if any(place.path[: len(path)] == path for place in every):
+        # A rule between the settings of a section is broken, and the rule names them.
+        return None
     return ".".join(path)

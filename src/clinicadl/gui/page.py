@@ -133,7 +133,9 @@ def _facts() -> dict[str, Any]:
             for name, row in TASK_TABLE.all_rows().items()
         },
         "networks": {
-            name: {"tasks": row.tasks, "axes": row.axes, "example": row.example}
+            # What learns from two kinds of images at once is for none of the tasks here.
+            name: {"tasks": row.tasks if row.n_domains == 1 else (), "axes": row.axes,
+                   "example": row.example}
             for name, row in architectures().items()
         },
         "volumes": [name for name, row in AUGMENTATIONS.items() if row.volumes_only],  # type: ignore[attr-defined]  # of Augmentation

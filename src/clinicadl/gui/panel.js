@@ -43,7 +43,8 @@ function showProblems(found) {
 }
 
 function goTo(path) {
-  const element = placeOf(path);
+  // What is wrong between the settings of a section is said of the section.
+  const element = placeOf(path) ?? form.querySelector(`[data-path^="${CSS.escape(path[0] ?? "")}."]`);
   if (!element) return;
   element.closest("details.section").open = true;
   element.querySelector("input, select, textarea").focus();
@@ -53,7 +54,7 @@ function changed() {
   isSaved = false;
   get("working").textContent = "…";
   clearTimeout(timer);
-  timer = setTimeout(() => { answering = look(); }, 250);
+  timer = setTimeout(() => { answering = look(); }, 150);
 }
 
 async function look() {

@@ -124,6 +124,7 @@ const BOUNDS = [
   ["maximum", (value, bound) => value <= bound, "at most"],
   ["exclusiveMinimum", (value, bound) => value > bound, "above"],
   ["exclusiveMaximum", (value, bound) => value < bound, "below"],
+  ["multipleOf", (value, bound) => value % bound === 0, "a multiple of"],
   ["minLength", (value, bound) => value.length >= bound, "of a length of at least"],
   ["pattern", (value, bound) => new RegExp(bound, "u").test(value), "of the form"],
 ];
