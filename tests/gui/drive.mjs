@@ -18,7 +18,12 @@ context.on("request", request => seen.requests.push(request.url()));
 const field = path => page.locator(`[data-path="${path}"]`);
 // What was typed is checked after a moment: then nothing is on its way any more.
 const settled = async () => { await page.waitForFunction(() => document.getElementById("working").textContent === ""); };
-const opened = path => field(path).evaluate(one => { one.closest("details.section").open = true; });
+// Opens the section of a setting, and says what its control is.
+const opened = path => field(path).evaluate(one => {
+  one.closest("details.section").open = true;
+  const control = one.querySelector("input, select, textarea");
+  return control.type === "checkbox" ? "checkbox" : control.tagName;
+});
 
 async function saved(start) {
   const [download] = await Promise.all([page.waitForEvent("download"), start()]);
@@ -27,9 +32,8 @@ async function saved(start) {
 
 const STEPS = {
   set: async ({ path, value }) => {
-    await opened(path);
+    const kind = await opened(path);
     const control = field(path).locator("input, select, textarea").first();
-    const kind = await control.evaluate(one => (one.type === "checkbox" ? "checkbox" : one.tagName));
     if (kind === "checkbox") await control.setChecked(value);
     else if (kind === "SELECT") await control.selectOption({ label: value });
     else await control.fill(value);

@@ -10,7 +10,7 @@ from typing import Any
 
 from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.read import draft, draft_of, draft_to_toml, problems, settings
-from clinicadl.errors import ClinicaDLError, OutputError, UsageError
+from clinicadl.errors import ClinicaDLError, InvalidDataError, OutputError, UsageError
 from clinicadl.gui.commands import train_command
 from clinicadl.layouts import files
 from clinicadl.networks.fits import check_task
@@ -61,7 +61,7 @@ def opened(file: Path | None) -> Desk:
     files.refuse_unwritable(file)
     if not file.exists():
         return Desk(file)
-    return Desk(file, files.sha256(file), draft_of(file))
+    return Desk(file, files.sha256(file), _finite(draft_of(file), file))
 
 
 def _check(body: Body, desk: Desk) -> dict[str, Any]:
@@ -87,7 +87,26 @@ def _toml(body: Body, desk: Desk) -> dict[str, Any]:
 
 
 def _open(body: Body, desk: Desk) -> dict[str, Any]:
-    return {"values": draft(str(body.get("text", "")), Path(str(body.get("name", DOWNLOADED))))}
+    name = Path(str(body.get("name", DOWNLOADED)))
+    return {"values": _finite(draft(str(body.get("text", "")), name), name)}
+
+
+def _finite(values: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return settings that JSON can say.
+
+    Raises
+    ------
+    InvalidDataError
+        One is infinite, or no number.
+    """
+    try:
+        json.dumps(values, allow_nan=False)
+    except ValueError as error:
+        raise InvalidDataError(
+            "A number is not finite, and the form takes finite ones", where=file,
+            fix="Give the setting a number",
+        ) from error  # fmt: skip
+    return values
 
 
 def _save(body: Body, desk: Desk) -> dict[str, Any]:

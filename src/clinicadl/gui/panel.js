@@ -12,7 +12,7 @@ async function ask(address, body = {}) {
     });
     return response.ok ? await response.json() : { ok: false, message: await response.text() };
   } catch {
-    return { ok: false, message: "clinicadl gui does not run any more: start it again, after you have saved elsewhere." };
+    return { ok: false, message: "There is no answer: clinicadl gui ended, or its terminal says what went wrong. Keep this page open, and copy what you need." };
   }
 }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from clinicadl.config.gui import GuiConfig
@@ -83,6 +85,11 @@ class _Server(ThreadingHTTPServer):
         self.turn = threading.Lock()
         """One answer at a time: they share the file, and none takes long."""
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that did not wait for the answer; of all else what is usual."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def address(self) -> str:
         """Of the page."""
@@ -132,7 +139,7 @@ class _Request(BaseHTTPRequestHandler):
             return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The question is too long.")
         try:
             body = json.loads(self.rfile.read(int(length)))
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             return self._refuse(HTTPStatus.BAD_REQUEST, "A question is a JSON object.")
