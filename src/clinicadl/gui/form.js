@@ -129,7 +129,7 @@ function refresh() {
     const path = element.dataset.path.split(".");
     const isChanged = !isSame(at(state.values, path), defaultAt(path));
     const isFound = words.every(word => element.dataset.text.includes(word));
-    const isUseless = !isRelevant(path) && !isChanged;
+    const isUseless = !isRelevant(path);
     hidden += isUseless && !showsAll;
     element.hidden = !isFound || (isUseless && !showsAll);
     element.classList.toggle("changed", isChanged);
@@ -168,11 +168,12 @@ function defaultAt(path) {
   return defaultOf(schema);
 }
 
+// What somebody has said is shown, even where it means nothing.
 function isRelevant(path) {
-  const places = path.map((_, i) => path.slice(0, i + 1).join("."));
-  return places.every(place => {
-    const rule = FACTS.rules[place];
-    if (!rule) return true;
+  return path.every((_, i) => {
+    const place = path.slice(0, i + 1);
+    const rule = FACTS.rules[place.join(".")];
+    if (!rule || !isSame(at(state.values, place), defaultAt(place))) return true;
     const value = rule.on === FACTS.mode ? document.getElementById("mode").value : at(state.values, rule.on.split("."));
     if (rule.on === FACTS.mode && value === "") return true;
     if (rule.on.startsWith(`${path[0]}.`) && value === undefined) return true;
