@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
     from clinicadl.config.generate import TrivialConfig as TrivialConfig
+    from clinicadl.config.gui import GuiConfig as GuiConfig
     from clinicadl.config.interpret import InterpretConfig as InterpretConfig
     from clinicadl.config.labels import LabelsConfig as LabelsConfig
     from clinicadl.config.labels import MetadataConfig as MetadataConfig
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.explanations.pages import explain as explain
     from clinicadl.guard.audit import check_tables as check_tables
+    from clinicadl.gui.page import write_form as write_form
+    from clinicadl.gui.server import open_form as open_form
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
     from clinicadl.preprocess.pet import preprocess_pet as preprocess_pet
@@ -90,6 +93,7 @@ _HOMES = {
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
     "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
+    "GuiConfig": "clinicadl.config.gui:GuiConfig",
     "HypometabolicConfig": "clinicadl.config.generate:HypometabolicConfig",
     "InterpretConfig": "clinicadl.config.interpret:InterpretConfig",
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
@@ -131,6 +135,7 @@ _HOMES = {
     "interpret": "clinicadl.attribution.interpret:interpret",
     "kfold": "clinicadl.tables.folds:kfold",
     "list_models": "clinicadl.networks.listing:list_models",
+    "open_form": "clinicadl.gui.server:open_form",
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
@@ -150,6 +155,7 @@ _HOMES = {
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",
     "verify": "clinicadl.engine.verify:verify",
+    "write_form": "clinicadl.gui.page:write_form",
     "write_report": "clinicadl.report.page:write_report",
 }
 
