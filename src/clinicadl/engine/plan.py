@@ -115,8 +115,8 @@ def plan(config: ExperimentConfig) -> Plan:
     if isinstance(config.task, Reconstruction):
         config = _with_loss(config, config.task, outputs, input_shape)
         task = config.task.build(codes)
-    ancestry = transfer.ancestry(config, [one.number for one in planned])
     held_out = [path for one in cohorts for path in splits.test_tables(one.tables)]
+    ancestry = _ancestry(config, planned, everyone, held_out)
     read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
     verdict = check.training(
         [training_split(one) for one in planned], test=_sessions_of(held_out), test_tables=held_out,
@@ -430,6 +430,16 @@ def _outputs(
 
 def _sessions_of(tables: Iterable[Path]) -> list[Session]:
     return [key for path in tables for key in sessions.sessions_of(sessions.read(path))]
+
+
+def _ancestry(
+    config: ExperimentConfig,
+    planned: Sequence[SplitPlan],
+    everyone: pd.DataFrame,
+    held_out: Iterable[Path],
+) -> Ancestry:
+    keys = [*sessions.sessions_of(everyone), *_sessions_of(held_out)]
+    return transfer.ancestry(config, [one.number for one in planned], keys)
 
 
 def training_split(one: SplitPlan) -> TrainingSplit:
