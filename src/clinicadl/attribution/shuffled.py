@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clinicadl.engine import groups
 from clinicadl.engine.groups import Look
+from clinicadl.engine.seen import seen_by
 from clinicadl.engine.stored import Stored
 from clinicadl.errors import MissingInputError, UsageError, listed
 from clinicadl.guard import check
@@ -65,7 +66,7 @@ def shuffled_look(look: Look, stored: Stored, path: Path) -> Look:
     check.evaluation(
         look.name,
         keys,
-        seen=groups.seen_by(path, keys, stored.hashes),
+        seen=seen_by(path, keys, stored.hashes),
         hashes=stored.hashes,
     ).enforce(look.config.accept_leakage)
     return replace(look, maps=other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from clinicadl.data import tensors
 from clinicadl.engine import one_image
 from clinicadl.engine.stored import Channel, Stored, prepared
 from clinicadl.errors import ClinicaDLError, InvalidDataError, listed
-
+from clinicadl.layouts import caps, naming
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.files import read_json
 from clinicadl.layouts.maps import folder, names, published
@@ -127,7 +127,7 @@ def differences(
     return {key: f"{' | '.join(key)}: {listed(said)}" for key, said in found.items() if said}
 
 
-def _named_otherwise(path: Path, content: Mapping[str, Any]) -> Iterator[str]:
+def _named_otherwise(path: Path, content: dict[str, Any]) -> Iterator[str]:
     """Yield that a file is named as one of another modality, if it is."""
     preprocessing = caps.parse_extraction(content, path).preprocessing
     wanted = _modality(naming.pattern(preprocessing))

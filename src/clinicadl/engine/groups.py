@@ -30,6 +30,7 @@ from clinicadl.tables.cohorts import COHORT, Member, members
 from clinicadl.tasks.base import Task
 from clinicadl.transforms.pipeline import output_shape
 
+
 class Model(NamedTuple):
     """A trained model of a MAPS: the best one of a split by a metric."""
 
@@ -199,9 +200,7 @@ def guarded(look: Look, stored: Stored) -> Verdict:
     verdict = check.evaluation(
         look.name,
         sessions.sessions_of(look.group.table),
-        seen=seen_by(
-            look.maps.path, sessions.sessions_of(look.group.table), stored.hashes
-        ),
+        seen=seen_by(look.maps.path, sessions.sessions_of(look.group.table), stored.hashes),
         hashes=stored.hashes,
         edits=plan.edits(look.tables),
         defined=_defined(look.maps.path),

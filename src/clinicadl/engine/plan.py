@@ -21,6 +21,7 @@ from clinicadl.engine.need import Need, need
 from clinicadl.engine.shuffled import shuffled
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.engine.targets import targets_of
+from clinicadl.engine.transfer import Ancestry
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict

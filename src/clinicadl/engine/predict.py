@@ -301,10 +301,10 @@ def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:
     maps, mode = planned.look.maps, planned.stored.mode
     if maps.record.pulled is not None:
         rows = outcomes.read_votes(maps.path, *model, mode)
-        return votes.expanded(planned.look.task, rows, part_column(mode)) if rows else pd.DataFrame()
-    return outcomes.read_predictions(
-        maps.path, *model, names.VALIDATION, mode
-    )
+        return (
+            votes.expanded(planned.look.task, rows, part_column(mode)) if rows else pd.DataFrame()
+        )
+    return outcomes.read_predictions(maps.path, *model, names.VALIDATION, mode)
 
 
 def _marked(level: Level, reason: str) -> Level:

@@ -37,9 +37,7 @@ class Ancestry(NamedTuple):
     """The MAPS whose weights are taken."""
 
 
-def ancestry(
-    config: ExperimentConfig, splits: Sequence[int], keys: Sequence[Session]
-) -> Ancestry:
+def ancestry(config: ExperimentConfig, splits: Sequence[int], keys: Sequence[Session]) -> Ancestry:
     """Return the ancestors of an experiment.
 
     Parameters

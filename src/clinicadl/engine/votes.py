@@ -42,7 +42,9 @@ def condensed(task: Task, basis: pd.DataFrame, part: str) -> list[list[float]] |
             true: (basis[predicted] - basis[true]).abs().groupby(basis[part]).mean().sort_index()
             for true, predicted in task.columns
         }
-        return [[float(cell) for cell in row] for row in pd.DataFrame(errors).reset_index().to_numpy()]
+        return [
+            [float(cell) for cell in row] for row in pd.DataFrame(errors).reset_index().to_numpy()
+        ]
     return None
 
 

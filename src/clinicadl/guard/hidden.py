@@ -113,9 +113,7 @@ def seen(
     return Seen(hidden.who or this, found, owners)
 
 
-def ancestors(
-    hidden: Hidden, who: str, sessions: Iterable[Session]
-) -> Iterator[Ancestor]:
+def ancestors(hidden: Hidden, who: str, sessions: Iterable[Session]) -> Iterator[Ancestor]:
     """Yield what a model was fitted on in each split, by the names that participants have here.
 
     Parameters

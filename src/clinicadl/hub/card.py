@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from clinicadl.config.read import to_toml
+from clinicadl.engine.pulled import plain, said, years
 from clinicadl.layouts.maps.shared import NOT_SHARED, Score, Shared
-from clinicadl.tasks.base import LOSS
+from clinicadl.tasks.base import IMAGE, LOSS
 
 _MOST_METRICS = 6
 _TASKS = {
@@ -36,28 +37,6 @@ def page(shared: Shared, source: str, digest: str) -> str:
     return "\n".join(_page(shared, source, digest)) + "\n"
 
 
-def crowd(shared: Shared) -> str:
-    """Return on whom models were trained, in one line."""
-    seen = shared.seen
-    said = [f"{seen.n_participants} participants", f"{seen.n_sessions} sessions"]
-    said.append("ages not told" if seen.ages is None else f"{seen.ages[0]:g} to {seen.ages[1]:g} years")
-    said.append(_counted(seen.sexes) or "sexes not told")
-    if seen.labels:
-        said.append(f"sessions by class: {_counted(seen.labels)}")
-    said.append(f"cohorts {', '.join(seen.cohorts)}" if seen.cohorts else "cohorts not told")
-    return "; ".join(said)
-
-
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{_plain(name)} {n}" for name, n in counts.items())
-
-
-def _plain(text: str) -> str:
-    """Return a text of a stranger that can neither break a table nor move a terminal."""
-    shown = "".join(sign if sign.isprintable() else " " for sign in text)
-    return shown.replace("|", "/").replace("<", "(").replace(">", ")")
-
-
 def _card(shared: Shared) -> Iterator[str]:
     config = shared.record.config
     yield from ("---", "language: en", "library_name: clinicadl")
@@ -67,7 +46,7 @@ def _card(shared: Shared) -> Iterator[str]:
     yield f"# {config.network.name}, {config.task.name}"
     yield from ("", "## What for", "", shared.about or _what_for(shared), "")
     yield "For research. It is no medical device, and no diagnosis follows from what it says."
-    yield from ("", "## On whom it was trained", "", f"{crowd(shared)}.", "")
+    yield from ("", "## On whom it was trained", "", f"{said(shared.seen)}.", "")
     yield from _images(shared)
     yield from ("", "## How well it does", "")
     yield from _results(shared)
@@ -85,7 +64,7 @@ def _card(shared: Shared) -> Iterator[str]:
 
 def _what_for(shared: Shared) -> str:
     config = shared.record.config
-    labels = ", ".join(_plain(one) for one in config.task.labels)
+    labels = ", ".join(plain(one) for one in config.task.labels)
     of = f" ({labels})" if labels else ""
     return f"To {_TASKS.get(config.task.name, config.task.name)}{of} from brain images."
 
@@ -93,15 +72,23 @@ def _what_for(shared: Shared) -> str:
 def _images(shared: Shared) -> Iterator[str]:
     record = shared.record
     for number, content in enumerate(record.extractions):
-        name = content.get("preprocessing", "not known")
-        yield f"- Channel {number}: preprocessing `{_plain(str(name))}`, mode `{_plain(str(content.get('mode', 'image')))}`"
+        name, mode = (
+            plain(str(content.get(key, other)))
+            for key, other in (("preprocessing", "not known"), ("mode", IMAGE))
+        )
+        yield f"- Channel {number}: preprocessing `{name}`, mode `{mode}`"
     yield f"- A sample: {' x '.join(map(str, record.input_shape))}, channels first"
     grid = record.image_grid
     if grid is not None:
-        size = "" if grid.voxel_size is None else f", voxels of {' x '.join(f'{one:g}' for one in grid.voxel_size)} mm"
+        size = (
+            ""
+            if grid.voxel_size is None
+            else f", voxels of {' x '.join(f'{one:g}' for one in grid.voxel_size)} mm"
+        )
         yield f"- An image: {' x '.join(map(str, grid.shape[1:]))}{size}"
     transforms = record.config.transforms
-    yield f"- Intensities: {transforms.normalization.name if transforms.normalize else 'as they are'}"
+    how = transforms.normalization.name if transforms.normalize else "as they are"
+    yield f"- Intensities: {how}"
 
 
 def _results(shared: Shared) -> Iterator[str]:
@@ -116,12 +103,12 @@ def _results(shared: Shared) -> Iterator[str]:
     metrics = list(dict.fromkeys(one.metric for _, _, some in rows for one in some))
     # The selection metric of each model counts, and the loss.
     shown = [*metrics[:_MOST_METRICS], *({LOSS} & {*metrics[_MOST_METRICS:]})]
-    yield f"| model | data group | participants | {' | '.join(map(_plain, shown))} |"
+    yield f"| model | data group | participants | {' | '.join(map(plain, shown))} |"
     yield f"|---|---|---|{'---|' * len(shown)}"
     for name, group, some in rows:
         of = {one.metric: _shown(one) for one in some}
         cells = " | ".join(of.get(metric, "") for metric in shown)
-        yield f"| {name} | {_plain(group)} | {some[0].n_participants} | {cells} |"
+        yield f"| {name} | {plain(group)} | {some[0].n_participants} | {cells} |"
     yield ""
     yield "With 95 % intervals over participants. `validation` chose the models, and flatters them."
 
@@ -147,7 +134,7 @@ def _limits(shared: Shared) -> Iterator[str]:
     if not tested:
         yield "It was evaluated on no group but the validation that chose it."
     if seen.ages is not None:
-        yield f"Nobody outside of {seen.ages[0]:g} to {seen.ages[1]:g} years was seen."
+        yield f"Nobody outside of {years(seen.ages)} years was seen."
     else:
         yield "How old those were whom it has seen is not told."
     if len(seen.sexes) == 1:
@@ -158,13 +145,14 @@ def _limits(shared: Shared) -> Iterator[str]:
         yield "What its images are like is not told: an image of another kind is not refused."
     else:
         yield (
-            f"An image unlike the {shared.domain.n_images} that it was fitted on is refused: by its "
-            "grid, the name of its modality, its intensities and its coarse likeness."
+            f"An image unlike the {shared.domain.n_images} that it was fitted on is refused: by "
+            "its grid, the name of its modality, its intensities and its coarse likeness."
         )
     for finding in record.guard:
-        yield f"The leakage guard found before training: {_plain(str(finding.get('sentence', '')))}."
+        sentence = plain(str(finding.get("sentence", "")))
+        yield f"The leakage guard found before training: {sentence}."
     if record.parents:
-        yield f"Its first weights come from {len(record.parents)} other training(s), who count as seen."
+        yield "Its first weights come from another training, whose participants count as seen."
     if record.config.data.shuffle_labels:
         yield "Its labels were shuffled: what it says means nothing."
 
@@ -174,7 +162,12 @@ def _repeat(shared: Shared) -> Iterator[str]:
     made = ", ".join(f"{name} {version}" for name, version in record.generated_by.items())
     yield f"Trained {record.created} with {made}. With `{NOT_SHARED}` replaced by your places:"
     yield from ("", "```toml", to_toml(record.config).rstrip(), "```", "", "```text")
-    yield from ("clinicadl train from-toml FILE MAPS" if False else "clinicadl train classification CAPS JSON TSV_DIRECTORY MAPS --config_file FILE", "```")
+    yield from (
+        "clinicadl train from-toml FILE MAPS"
+        if False
+        else "clinicadl train classification CAPS JSON TSV_DIRECTORY MAPS --config_file FILE",
+        "```",
+    )
 
 
 def _page(shared: Shared, source: str, digest: str) -> Iterator[str]:
@@ -183,10 +176,11 @@ def _page(shared: Shared, source: str, digest: str) -> Iterator[str]:
     yield f"Shared models at {source}"
     yield f"  description {digest}"
     if shared.about:
-        yield f"  {_plain(shared.about)}"
-    yield f"  {config.network.name}, {config.task.name}; licence {_plain(shared.licence) or 'not named'}"
+        yield f"  {plain(shared.about)}"
+    licence = plain(shared.licence) or "not named"
+    yield f"  {config.network.name}, {config.task.name}; licence {licence}"
     yield f"  {len(shared.files)} files, {n_bytes / 1e6:.1f} MB"
-    yield from ("", "On whom they were trained", f"  {crowd(shared)}")
+    yield from ("", "On whom they were trained", f"  {said(shared.seen)}")
     n_hashes = len(seen.seen.keys), len(seen.images)
     yield f"  {n_hashes[0]} participants and {n_hashes[1]} images as hashes"
     yield from ("", "Images", *(f"  {line.removeprefix('- ')}" for line in _images(shared)))
@@ -197,6 +191,6 @@ def _page(shared: Shared, source: str, digest: str) -> Iterator[str]:
         n = f", {len(model.networks)} networks" if len(model.networks) > 1 else ""
         yield f"  split {model.split}, best by {model.metric}{n}"
         for group, some in _by_group(model.scores).items():
-            shown = ", ".join(f"{_plain(one.metric)} {_shown(one)}" for one in some[:_MOST_METRICS])
-            yield f"    {_plain(group)}: {some[0].n_participants} participants, {shown}"
+            shown = ", ".join(f"{plain(one.metric)} {_shown(one)}" for one in some[:_MOST_METRICS])
+            yield f"    {plain(group)}: {some[0].n_participants} participants, {shown}"
     yield from ("", "Limits", *(f"  {line}" for line in _limits(shared)))

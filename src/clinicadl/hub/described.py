@@ -107,7 +107,9 @@ def refuse_names(maps: Maps, texts: Mapping[str, str]) -> None:
     places = {str(place) for place in _places(maps) if len(place.parts) > 2}
     for file, text in texts.items():
         found = sorted({*_WORD.findall(text)} & words)
-        found += [one for one in sorted(people) if re.search(rf"{re.escape(one)}(?![A-Za-z0-9])", text)]
+        found += [
+            one for one in sorted(people) if re.search(rf"{re.escape(one)}(?![A-Za-z0-9])", text)
+        ]
         found += [place for place in sorted(places) if place in text]
         if found:
             raise InvalidDataError(
@@ -295,7 +297,7 @@ def _known_people(record: Record, people: set[str]) -> pd.DataFrame:
 def _ages(cells: pd.Series[str] | None) -> tuple[float, float] | None:
     """Return the range of ages, in whole steps; nothing of a few."""
     numbers = [] if cells is None else [sessions.number(str(cell)) for cell in cells.dropna()]
-    known = [one for one in numbers if one is not None]
+    known = [one for one in numbers if one is not None and isfinite(one)]
     if len(known) < FEWEST:
         return None
     return floor(min(known) / _YEARS) * _YEARS, ceil(max(known) / _YEARS) * _YEARS

@@ -140,12 +140,18 @@ def _signatures(
     strangers.check_header(path, {"values": (shape, "I8")})
     values = weights.read(path).state["values"].numpy()
     people, seen_by = stored.facts.get("participants"), stored.facts.get("seen_by")
-    is_whole = all(isinstance(one, list) and len(one) == len(values) for one in (people, seen_by))
+    is_whole = (
+        isinstance(people, list)
+        and all(type(one) is int for one in people)
+        and isinstance(seen_by, list)
+        and len(people) == len(seen_by) == len(values)
+    )
     if not is_whole:
         raise InvalidDataError("The signatures do not say whose they are", where=path)
     found: dict[str, dict[tuple[str, str], Signature]] = defaultdict(dict)
-    for number, (person, who, row) in enumerate(zip(people, seen_by, values, strict=True)):
-        key = f"sub-hidden{int(person)}", f"ses-hidden{number}"
+    rows = zip(people or (), seen_by or (), values, strict=True)
+    for number, (person, who, row) in enumerate(rows):
+        key = f"sub-hidden{person}", f"ses-hidden{number}"
         found[str(who)[:200]][key] = Signature(row, "")
     path.unlink()
     return found

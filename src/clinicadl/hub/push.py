@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -159,7 +157,7 @@ def _fill(planned: PushPlan, home: Path) -> Shared:
 
 
 def _write_signatures(maps: Maps, path: Path) -> None:
-    """Write what the images show, in an order that tells nothing, and without the hash of voxels."""
+    """Write what the images show, in an order that tells nothing and without hashes of voxels."""
     called = source_names(maps.record)
     rows = [
         (called.get(who, who), key[0], one.values)

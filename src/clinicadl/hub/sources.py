@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -40,8 +40,8 @@ class Source(ABC):
         """Return the files that are there, links and other oddities refused."""
 
     @abstractmethod
-    def opened(self, name: str) -> IO[bytes]:
-        """Return a file to be read, whose name is among the entries."""
+    def opened(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Give a file to be read, whose name is among the entries."""
 
 
 class FolderSource(Source):
@@ -75,8 +75,8 @@ class FolderSource(Source):
                     return found
         return found
 
-    def opened(self, name: str) -> IO[bytes]:
-        """Return a file to be read."""
+    def opened(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Give a file to be read."""
         return os.fdopen(os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 
@@ -106,15 +106,15 @@ class ZipSource(Source):
             if one.file_size > _MOST_RATIO * max(one.compress_size, 1):
                 raise InvalidDataError(
                     "A file of the archive unfolds to far more than it takes", where=self.where,
-                    found=f"{ascii(one.filename)}, {one.file_size} bytes of {one.compress_size}",
+                    found=f"{one.filename!a}, {one.file_size} bytes of {one.compress_size}",
                     fix="Do not use it",
                 )  # fmt: skip
             if not one.is_dir():
                 found.append(Entry(one.orig_filename, one.file_size))
         return found
 
-    def opened(self, name: str) -> IO[bytes]:
-        """Return a file to be read."""
+    def opened(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Give a file to be read."""
         return self.archive.open(name)
 
 
@@ -129,8 +129,8 @@ class RepositorySource(Source):
         """Return the files of the repository."""
         return [Entry(*one) for one in self.repository.files() if one[0] not in _IGNORED]
 
-    def opened(self, name: str) -> IO[bytes]:
-        """Return a file to be read."""
+    def opened(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Give a file to be read."""
         return self.repository.opened(name)
 
 

@@ -120,7 +120,9 @@ def described(content: bytes, where: object) -> Shared:
     """
     found = parsed(content, where)
     if found.get("format") != FORMAT:
-        _refuse("The format is not known", where, str(found.get("format"))[:100], f"Known: {FORMAT}")
+        _refuse(
+            "The format is not known", where, str(found.get("format"))[:100], f"Known: {FORMAT}"
+        )
     try:
         shared = Shared.model_validate(found)
     except ValidationError as error:
