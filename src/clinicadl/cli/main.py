@@ -42,6 +42,7 @@ COMMANDS = {
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
     "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
     "gui": Row("clinicadl.cli.gui:command", "Fill in an experiment in a browser."),
+    "hub": Row("clinicadl.cli.hub:group", "Share trained models, and take those of others."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
     "explain": Row("clinicadl.cli.explain:command", "Say more about an error or a warning."),
 }

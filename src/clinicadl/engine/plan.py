@@ -127,7 +127,7 @@ def plan(config: ExperimentConfig) -> Plan:
     if isinstance(config.task, Reconstruction):
         config = _with_loss(config, config.task, outputs, input_shape)
         task = config.task.build(codes)
-    ancestry = transfer.ancestry(config, [one.number for one in planned])
+    ancestry = ancestry_of(config, who)
     return Plan(
         config=config,
         extractions=extractions,
@@ -164,6 +164,12 @@ def divided(config: ExperimentConfig) -> Divided:
     )  # fmt: skip
     tables = {one: _tables(config, one) for one in cohorts}
     return Divided(cohorts, data.multi_cohort, tables, _planned(config, tables))
+
+
+def ancestry_of(config: ExperimentConfig, who: Divided) -> Ancestry:
+    """Return where the first weights of an experiment come from, and whom they saw."""
+    everybody = [*sessions.sessions_of(who.everyone), *_sessions_of(_held_out(who))]
+    return transfer.ancestry(config, [one.number for one in who.splits], everybody)
 
 
 def verdict(who: Divided, ancestry: Ancestry, *, hashes: Mapping[Session, str]) -> Verdict:

@@ -22,6 +22,7 @@ from clinicadl.engine.devices import deterministic, memory
 from clinicadl.engine.events import Observer, SplitInterrupted
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan, training_split
+from clinicadl.engine.seen import unnamed_of
 from clinicadl.errors import UsageError
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
@@ -30,6 +31,7 @@ from clinicadl.jobs import check as check_jobs
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import folder, names, outcomes, signatures
 from clinicadl.layouts.maps.folder import Maps
+from clinicadl.layouts.maps.hidden import Hidden
 from clinicadl.layouts.maps.record import Record, generated_by
 from clinicadl.layouts.maps.signatures import Signatures
 from clinicadl.tables import sessions
@@ -142,6 +144,7 @@ def _create(planned: Plan, maps: Path, resolved: Mapping[str, Any]) -> None:
         ),
         layers=layers(planned),
         shown=_all_signatures(planned, own),
+        unnamed=_all_unnamed(planned),
     )
     rescans.draw(findings, names.seen_pairs(maps), [rescans.images_of(planned.stored)])
 
@@ -154,6 +157,17 @@ def _all_signatures(planned: Plan, own: Signatures) -> dict[str, Signatures]:
         theirs = signatures.read(names.seen_signatures(source))
         shown |= {who or str(source.resolve()): some for who, some in theirs.items()}
     return shown
+
+
+def _all_unnamed(planned: Plan) -> list[Hidden]:
+    """Return whom all ancestors saw that nobody knows by name."""
+    source = planned.config.transfer.transfer_path
+    if source is None:
+        return []
+    return [
+        one.model_copy(update={"who": one.who or str(source.resolve())})
+        for one in unnamed_of(source)
+    ]
 
 
 def ready(config: ExperimentConfig, maps: Path, *, jobs: JobsConfig = HERE) -> Plan:

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from clinicadl.config.experiment import ExperimentConfig
-from clinicadl.engine import transfer
-from clinicadl.engine.plan import Divided, divided, verdict
+from clinicadl.engine.plan import Divided, ancestry_of, divided, verdict
 from clinicadl.guard.facts import Finding
 from clinicadl.tables import composition, sessions
 from clinicadl.tables.sessions import Source
@@ -29,7 +28,7 @@ def seen(config: ExperimentConfig) -> dict[str, Any]:
         The folder holds another number of splits.
     """
     who = divided(config)
-    ancestry = transfer.ancestry(config, [one.number for one in who.splits])
+    ancestry = ancestry_of(config, who)
     found = verdict(who, ancestry, hashes={}).findings
     return {
         "splits": [

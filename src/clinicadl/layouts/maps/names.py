@@ -35,6 +35,21 @@ def information(maps: Path) -> Path:
     return maps / "information.log"
 
 
+def shared(maps: Path) -> Path:
+    """Return the file that describes a model that is shared, and is kept where it was pulled."""
+    return maps / "hub.json"
+
+
+def card(maps: Path) -> Path:
+    """Return the model card of a model that is shared, and is kept where it was pulled."""
+    return maps / "README.md"
+
+
+def shared_signatures(maps: Path) -> Path:
+    """Return the file of what the images show that a shared model has seen."""
+    return maps / "signatures.safetensors"
+
+
 def ledger(maps: Path) -> Path:
     """Return the table of all looks at data groups."""
     return maps / "ledger.tsv"
@@ -63,6 +78,11 @@ def seen(maps: Path) -> Path:
 def seen_signatures(maps: Path) -> Path:
     """Return the file of what the images show that the models have seen."""
     return groups(maps) / "train+validation_signatures.npz"
+
+
+def seen_hidden(maps: Path) -> Path:
+    """Return the file of those whom the models have seen and who are not known by name."""
+    return groups(maps) / "train+validation_hidden.json"
 
 
 def seen_pairs(maps: Path) -> Path:
@@ -193,6 +213,11 @@ def best(maps: Path, number: int | None, metric: str) -> Path:
 def weights(maps: Path, number: int, metric: str, network: int | None = None) -> Path:
     """Return the weights of the best model by one selection metric, or of its n-th network."""
     return best(maps, number, metric) / f"{_network(network)}model.safetensors"
+
+
+def votes(maps: Path, number: int, metric: str) -> Path:
+    """Return what a pulled model's parts and splits have to say, told without its validation."""
+    return best(maps, number, metric) / "votes.json"
 
 
 def results(maps: Path, number: int | None, metric: str, name: str) -> Path:
