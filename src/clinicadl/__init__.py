@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
     from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
     from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
+    from clinicadl.report.citations import cite as cite
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
@@ -114,6 +115,7 @@ _HOMES = {
     "adapt": "clinicadl.tables.adapt:adapt",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
+    "cite": "clinicadl.report.citations:cite",
     "check_tables": "clinicadl.guard.audit:check_tables",
     "generate_artifacts": "clinicadl.synthesis.artifacts:generate_artifacts",
     "generate_atrophy": "clinicadl.synthesis.atrophy:generate_atrophy",
