@@ -8,7 +8,7 @@ BIN_DATA := .venv-data/bin
 PIP_DATA := $(BIN_DATA)/python -m pip --quiet --disable-pip-version-check install --constraint constraints-data.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-preproc check bench docs data data-lock wheel lint-packaging clean
+.PHONY: demo test test-preproc check bench docs data data-lock wheel packaging clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/demo/run.py --folder demo
@@ -39,6 +39,10 @@ data: .venv-data/.tools
 data-lock: .venv-data/.tools
 	$(BIN_DATA)/python scripts/data.py reproduce --write
 
+# Built, and used where nothing of the checkout is seen.
+wheel: .venv/.dev
+	$(BIN)/python scripts/wheel.py
+
 # The tested torch comes first: what follows would otherwise fetch the newest, with gigabytes of CUDA.
 .venv/.torch: constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -68,4 +72,4 @@ data-lock: .venv-data/.tools
 	touch $@
 
 clean:
-	rm -rf .venv .venv-data .venv-preproc demo site
+	rm -rf .venv .venv-data .venv-preproc demo dist site

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinicadl.attribution.interpret import interpret as interpret
+    from clinicadl.bids_app.command import run_bids_app as run_bids_app
     from clinicadl.config.audit import AuditConfig as AuditConfig
     from clinicadl.config.audit import CheckConfig as CheckConfig
+    from clinicadl.config.bids_app import BidsAppConfig as BidsAppConfig
     from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
     from clinicadl.config.generate import ArtifactsConfig as ArtifactsConfig
@@ -86,6 +88,7 @@ _HOMES = {
     "ArtifactsConfig": "clinicadl.config.generate:ArtifactsConfig",
     "AtrophyConfig": "clinicadl.config.generate:AtrophyConfig",
     "AuditConfig": "clinicadl.config.audit:AuditConfig",
+    "BidsAppConfig": "clinicadl.config.bids_app:BidsAppConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
@@ -145,6 +148,7 @@ _HOMES = {
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",
+    "run_bids_app": "clinicadl.bids_app.command:run_bids_app",
     "show_maps": "clinicadl.report.contents:show_maps",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",

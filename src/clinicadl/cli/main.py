@@ -30,6 +30,9 @@ COMMANDS = {
         "clinicadl.cli.prepare_from_bids:group", "Turn raw images into tensors."
     ),
     "preprocess": Row("clinicadl.cli.preprocess:group", "Register images to MNI."),
+    "bids-app": Row(
+        "clinicadl.cli.bids_app:command", "Register, judge and show images, as BIDS Apps do."
+    ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "interpret": Row(

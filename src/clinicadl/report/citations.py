@@ -133,9 +133,9 @@ def _training(config: ExperimentConfig) -> Iterator[Use]:
     ):
         if name in table:
             yield Use(f"{what} {name}", table[name])
-    packages = {getattr(one, "package", None) for one in config.transforms.augmentation}
-    for name in sorted(packages & references.PACKAGES.keys()):
-        yield Use(f"package {name}", references.PACKAGES[name])
+    packages = {one.package for one in config.transforms.augmentation if one.package is not None}
+    for package in sorted(packages & references.PACKAGES.keys()):
+        yield Use(f"package {package}", references.PACKAGES[package])
 
 
 def _results(maps: Path) -> Iterator[Path]:
