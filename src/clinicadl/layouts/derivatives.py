@@ -16,7 +16,7 @@ from clinicadl.layouts.ids import PARTICIPANT, SESSION
 CAPS = "caps"
 """Folder of the registered images."""
 _DESCRIPTION, _IGNORE = "dataset_description.json", ".bidsignore"
-_IGNORED = (f"{CAPS}/", "*_quality.tsv", "*_prediction.tsv", "*_prediction.json", "index.html")
+_IGNORED = (f"/{CAPS}", "*_quality.tsv", "*_prediction.tsv", "*_prediction.json", "index.html")
 """What is in no standard of derivatives yet."""
 _DERIVATIVE = "derivative"
 QUALITY, PREDICTION = "quality", "prediction"
