@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinicadl.attribution.interpret import interpret as interpret
+    from clinicadl.bids_app.command import run_bids_app as run_bids_app
     from clinicadl.config.audit import AuditConfig as AuditConfig
     from clinicadl.config.audit import CheckConfig as CheckConfig
+    from clinicadl.config.bids_app import BidsAppConfig as BidsAppConfig
     from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
     from clinicadl.config.generate import ArtifactsConfig as ArtifactsConfig
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
     from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
     from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
+    from clinicadl.report.citations import cite as cite
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
@@ -89,6 +92,7 @@ _HOMES = {
     "ArtifactsConfig": "clinicadl.config.generate:ArtifactsConfig",
     "AtrophyConfig": "clinicadl.config.generate:AtrophyConfig",
     "AuditConfig": "clinicadl.config.audit:AuditConfig",
+    "BidsAppConfig": "clinicadl.config.bids_app:BidsAppConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
@@ -121,6 +125,7 @@ _HOMES = {
     "adapt": "clinicadl.tables.adapt:adapt",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
+    "cite": "clinicadl.report.citations:cite",
     "check_tables": "clinicadl.guard.audit:check_tables",
     "explain": "clinicadl.explanations.pages:explain",
     "export_onnx": "clinicadl.hub.export:export",
@@ -156,6 +161,7 @@ _HOMES = {
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",
     "show_models": "clinicadl.hub.pull:show",
+    "run_bids_app": "clinicadl.bids_app.command:run_bids_app",
     "show_maps": "clinicadl.report.contents:show_maps",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
