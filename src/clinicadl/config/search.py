@@ -45,7 +45,7 @@ class Choices(Section):
     def _differ(self) -> Choices:
         for number, value in enumerate(self.choice):
             if any(value == other for other in self.choice[:number]):
-                raise ValueError(f"{value} stands there twice")
+                raise ValueError(f"one value stands there twice: {value}")
         return self
 
 
