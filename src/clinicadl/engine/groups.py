@@ -98,8 +98,7 @@ def opened(
     MissingInputError
         A model, table or column is absent.
     """
-    found = folder.open_maps(maps)
-    pruned.refuse(maps)
+    found = _whole(maps)
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
@@ -124,6 +123,12 @@ def opened(
         device=_device(config),
         purpose=purpose,
     )
+
+
+def _whole(maps: Path) -> Maps:
+    """Return a MAPS whose training was not ended early by a search."""
+    pruned.refuse(maps)
+    return folder.open_maps(maps)
 
 
 def _device(config: GroupConfig) -> Device:

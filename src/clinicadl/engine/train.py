@@ -272,16 +272,12 @@ def train_splits(
 
     Parameters
     ----------
-    planned
-        The plan.
-    maps
-        The MAPS.
-    chosen
-        The splits.
+    planned, maps, chosen
+        The plan, the MAPS and the splits.
     observers
-        Told of everything; they change nothing.
+        Told of everything.
     judge
-        Asked after everything, when it is observed, whether the training ends here.
+        Asked then whether the training ends here.
 
     Raises
     ------

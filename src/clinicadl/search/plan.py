@@ -97,21 +97,25 @@ def ready(
     plans = _plans(items, file)
     planned = plans[0]
     _check_metric(config, items, planned)
-    definition = Definition(
-        config=config,
-        higher_is_better=planned.task.higher_is_better()[config.metric],
-        sizes={one.config.data.preprocessing_json: one.stored.shape for one in plans},
-        threads=_threads(config, n_proc, jobs),
-        tables=dict(planned.tables),
-        plugins=plugins.loaded(),
-        generated_by=generated_by() | {"optuna": str(optuna_module().__version__)},
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
+    definition = _definition(config, plans, threads=_threads(config, n_proc, jobs))
     for answers in _ends(items):
         _check_network(items, definition, answers, planned, file)
     if jobs.submit is None:
         need.check(planned.needed, planned.config, planned.device)
     return SearchPlan(folder, definition, items, planned, n_proc)
+
+
+def _definition(config: SearchConfig, plans: Sequence[Plan], *, threads: int) -> Definition:
+    return Definition(
+        config=config,
+        higher_is_better=plans[0].task.higher_is_better()[config.metric],
+        sizes={one.config.data.preprocessing_json: one.stored.shape for one in plans},
+        threads=threads,
+        tables=dict(plans[0].tables),
+        plugins=plugins.loaded(),
+        generated_by=generated_by() | {"optuna": str(optuna_module().__version__)},
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
 
 
 def experiment_of(
