@@ -93,6 +93,14 @@ def maps(folder: Path, number: int) -> Path:
     return trials(folder) / f"trial-{number:04d}"
 
 
+def siblings(trial: Path) -> list[Path]:
+    """Return the MAPS of the other trials of a search, of what may be that of one of its trials."""
+    home = trial.resolve()
+    if home.parent != trials(home.parent.parent) or not is_search(home.parent.parent):
+        return []
+    return sorted(one for one in home.parent.iterdir() if one != home and names.is_maps(one))
+
+
 def trial_lock(folder: Path, number: int) -> Path:
     """Return the file that the worker holds which makes a trial."""
     return trials(folder) / f".trial-{number:04d}.lock"
