@@ -79,6 +79,7 @@ def assert_same_search(one, other, bits):
         assert found and found == bits_of_trial(second, bits)
 
 
+@pytest.mark.slow
 def test_a_search_that_learns_is_the_same_by_one_worker_and_by_three(
     learnt, prepared_once, tmp_path, clinicadl, bits_of
 ):
@@ -91,6 +92,7 @@ def test_a_search_that_learns_is_the_same_by_one_worker_and_by_three(
     assert_same_search(learnt, show_search(tmp_path / "three"), bits_of)
 
 
+@pytest.mark.slow
 def test_a_search_that_draws_is_the_same_by_one_worker_and_by_three(
     drawn, prepared_once, tmp_path, bits_of
 ):
@@ -98,6 +100,7 @@ def test_a_search_that_draws_is_the_same_by_one_worker_and_by_three(
     assert_same_search(drawn, run_search(config, tmp_path / "three", n_proc=3), bits_of)
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_to_the_same_bits(learnt, prepared_once, tmp_path, bits_of):
     folder = tmp_path / "killed"
     file = written(described(prepared_once, **LEARNT), tmp_path / "search.toml")
