@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
+    from clinicadl.config.search import SearchConfig as SearchConfig
+    from clinicadl.config.search import of_file as read_search  # noqa: F401  # public
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
     from clinicadl.config.summary import AnalysisConfig as AnalysisConfig
     from clinicadl.config.summary import ProgressionConfig as ProgressionConfig
@@ -70,6 +72,9 @@ if TYPE_CHECKING:
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
+    from clinicadl.search.workers import read as show_search  # noqa: F401  # public
+    from clinicadl.search.workers import resume_search as resume_search
+    from clinicadl.search.workers import run_search as run_search
     from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
     from clinicadl.synthesis.atrophy import generate_atrophy as generate_atrophy
     from clinicadl.synthesis.hypometabolic import generate_hypometabolic as generate_hypometabolic
@@ -117,6 +122,7 @@ _HOMES = {
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
     "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
+    "SearchConfig": "clinicadl.config.search:SearchConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "T1LinearQualityConfig": "clinicadl.config.quality:T1LinearQualityConfig",
@@ -158,11 +164,15 @@ _HOMES = {
     "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
     "read_experiment": "clinicadl.config.read:experiment",
+    "read_search": "clinicadl.config.search:of_file",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",
     "show_models": "clinicadl.hub.pull:show",
     "run_bids_app": "clinicadl.bids_app.command:run_bids_app",
+    "resume_search": "clinicadl.search.workers:resume_search",
+    "run_search": "clinicadl.search.workers:run_search",
     "show_maps": "clinicadl.report.contents:show_maps",
+    "show_search": "clinicadl.search.workers:read",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",

@@ -34,6 +34,9 @@ COMMANDS = {
         "clinicadl.cli.bids_app:command", "Register, judge and show images, as BIDS Apps do."
     ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
+    "search": Row(
+        "clinicadl.cli.search:group", "Search settings and architectures, one MAPS a trial."
+    ),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "interpret": Row(
         "clinicadl.cli.interpret:command", "Show what the outputs of trained models rest on."

@@ -69,11 +69,11 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
         return settings(ExperimentConfig, given)
     said = given.get("task")
     task = said.get("name") if isinstance(said, Mapping) else getattr(said, "name", said)
-    written, spelt = _written(_content(file), file, task)
+    written, spelt = _written(content_of(file), file, task)
     # A task that a command means is that of a file which gives its settings and not its name.
     meant = {"name": given["task"]["name"]} if "name" in given.get("task", {}) else {}
     # The file is judged by itself first, so that its mistakes are laid at its door.
-    _judged(_merged({"data": _NEEDED, "task": meant}, written), file, spelt)
+    judged(ExperimentConfig, _merged({"data": _NEEDED, "task": meant}, written), file, spelt)
     return settings(ExperimentConfig, _merged(written, given))
 
 
@@ -105,7 +105,7 @@ def draft_of(file: Path) -> dict[str, Any]:
     InvalidDataError
         It is not TOML or JSON, or one of its keys or values is wrong.
     """
-    return _draft(_content(file), file)
+    return _draft(content_of(file), file)
 
 
 def draft(text: str, name: Path) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def draft(text: str, name: Path) -> dict[str, Any]:
 
 def _draft(content: dict[str, Any], name: Path) -> dict[str, Any]:
     written, spelt = _written(content, name, None)
-    return _undone(_judged(_merged({"data": _NEEDED}, written), name, spelt), written)
+    return _undone(judged(ExperimentConfig, _merged({"data": _NEEDED}, written), name, spelt), written)
 
 
 def draft_to_toml(given: Mapping[str, Any]) -> str:
@@ -216,13 +216,27 @@ def recorded(content: Mapping[str, Any], where: Path) -> Recorded:
         A key or value is wrong, or we have no such task or network.
     """
     found = published.translated(content, task=None, where=where)
-    return Recorded(_judged(found.settings, where, found.spelt), found.unsupported)
+    return Recorded(judged(ExperimentConfig, found.settings, where, found.spelt), found.unsupported)
 
 
-def _judged(
-    written: Mapping[str, Any], file: Path, spelt: Mapping[tuple[str, ...], str]
-) -> ExperimentConfig:
-    """Return the experiment that a file describes.
+def judged(
+    model: type[S],
+    written: Mapping[str, Any],
+    file: Path,
+    spelt: Mapping[tuple[str, ...], str] | None = None,
+) -> S:
+    """Return the configuration that a file describes.
+
+    Parameters
+    ----------
+    model
+        Its type.
+    written
+        Its keys and values.
+    file
+        The file, for messages.
+    spelt
+        Place of a setting -> how the file names it, where that is not our name.
 
     Raises
     ------
@@ -230,9 +244,9 @@ def _judged(
         A key or value is wrong.
     """
     try:
-        return ExperimentConfig.model_validate(written)
+        return model.model_validate(written)
     except ValidationError as error:
-        _explain(error, ExperimentConfig, InvalidDataError, file, spelt)
+        _explain(error, model, InvalidDataError, file, spelt or {})
 
 
 def to_toml(config: Section) -> str:
@@ -319,7 +333,7 @@ def json_schema() -> str:
     return json.dumps(ExperimentConfig.model_json_schema(), indent=2)
 
 
-def _content(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
     """Return what a configuration file says.
 
     Raises
