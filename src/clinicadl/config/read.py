@@ -66,7 +66,7 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
         return settings(ExperimentConfig, given)
     said = given.get("task")
     task = said.get("name") if isinstance(said, Mapping) else getattr(said, "name", said)
-    written, spelt = _content(file), {}
+    written, spelt = content_of(file), {}
     if published.is_published(written):
         found = published.translated(written, task=task, where=file)
         published.refuse_unsupported(found, file)
@@ -77,7 +77,7 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
     # A task that a command means is that of a file which gives its settings and not its name.
     meant = {"name": given["task"]["name"]} if "name" in given.get("task", {}) else {}
     # The file is judged by itself first, so that its mistakes are laid at its door.
-    _judged(_merged({"data": needed, "task": meant}, written), file, spelt)
+    judged(_merged({"data": needed, "task": meant}, written), file, spelt)
     return settings(ExperimentConfig, _merged(written, given))
 
 
@@ -116,13 +116,22 @@ def recorded(content: Mapping[str, Any], where: Path) -> Recorded:
         A key or value is wrong, or we have no such task or network.
     """
     found = published.translated(content, task=None, where=where)
-    return Recorded(_judged(found.settings, where, found.spelt), found.unsupported)
+    return Recorded(judged(found.settings, where, found.spelt), found.unsupported)
 
 
-def _judged(
-    written: Mapping[str, Any], file: Path, spelt: Mapping[tuple[str, ...], str]
+def judged(
+    written: Mapping[str, Any], file: Path, spelt: Mapping[tuple[str, ...], str] | None = None
 ) -> ExperimentConfig:
     """Return the experiment that a file describes.
+
+    Parameters
+    ----------
+    written
+        Its keys and values.
+    file
+        The file, for messages.
+    spelt
+        Place of a setting -> how the file names it, where that is not our name.
 
     Raises
     ------
@@ -132,7 +141,7 @@ def _judged(
     try:
         return ExperimentConfig.model_validate(written)
     except ValidationError as error:
-        _explain(error, ExperimentConfig, InvalidDataError, file, spelt)
+        _explain(error, ExperimentConfig, InvalidDataError, file, spelt or {})
 
 
 def to_toml(config: Section) -> str:
@@ -218,7 +227,7 @@ def json_schema() -> str:
     return json.dumps(ExperimentConfig.model_json_schema(), indent=2)
 
 
-def _content(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
     """Return what a configuration file says.
 
     Raises
