@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
     from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
     from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
+    from clinicadl.config.random_search import RandomAnalysisConfig as RandomAnalysisConfig
+    from clinicadl.config.random_search import RandomSearchConfig as RandomSearchConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
+    from clinicadl.search.analysis import analyse_random_search as analyse_random_search
+    from clinicadl.search.published import random_search as random_search
     from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
     from clinicadl.synthesis.atrophy import generate_atrophy as generate_atrophy
     from clinicadl.synthesis.hypometabolic import generate_hypometabolic as generate_hypometabolic
@@ -103,7 +107,9 @@ _HOMES = {
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
+    "RandomAnalysisConfig": "clinicadl.config.random_search:RandomAnalysisConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
+    "RandomSearchConfig": "clinicadl.config.random_search:RandomSearchConfig",
     "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
@@ -112,6 +118,7 @@ _HOMES = {
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
     "VolumeQualityConfig": "clinicadl.config.quality_caps:VolumeQualityConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
+    "analyse_random_search": "clinicadl.search.analysis:analyse_random_search",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
     "check_tables": "clinicadl.guard.audit:check_tables",
@@ -140,6 +147,7 @@ _HOMES = {
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
     "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
+    "random_search": "clinicadl.search.published:random_search",
     "read_experiment": "clinicadl.config.read:experiment",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",

@@ -31,6 +31,9 @@ COMMANDS = {
     ),
     "preprocess": Row("clinicadl.cli.preprocess:group", "Register images to MNI."),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
+    "random-search": Row(
+        "clinicadl.cli.random_search:group", "Train networks that are drawn, as releases 1.x do."
+    ),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "interpret": Row(
         "clinicadl.cli.interpret:command", "Show what the outputs of trained models rest on."

@@ -69,6 +69,7 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
     written, spelt = content_of(file), {}
     if published.is_published(written):
         found = published.translated(written, task=task, where=file)
+        published.warn_of_idle(found)
         published.refuse_unsupported(found, file)
         written, spelt = found.settings, found.spelt
     elif isinstance(written.get(_OF_RECORD), Mapping):
@@ -90,6 +91,29 @@ def with_settings(config: S, given: Mapping[str, Any]) -> S:
         A value is out of its bounds, or a key is unknown.
     """
     return settings(type(config), _merged(config.model_dump(mode="json"), given))
+
+
+def described(
+    found: published.Translated, given: Mapping[str, Any], *, where: Path
+) -> ExperimentConfig:
+    """Return the experiment that settings of release 1.6.1 and others, which win, describe.
+
+    Parameters
+    ----------
+    found
+        What release 1.6.1 was told.
+    given
+        Nested as our sections are.
+    where
+        The file that holds them, for messages.
+
+    Raises
+    ------
+    InvalidDataError
+        A value is wrong, or cannot be honoured.
+    """
+    published.refuse_unsupported(found, where)
+    return judged(_merged(found.settings, given), where, found.spelt)
 
 
 class Recorded(NamedTuple):
@@ -116,6 +140,7 @@ def recorded(content: Mapping[str, Any], where: Path) -> Recorded:
         A key or value is wrong, or we have no such task or network.
     """
     found = published.translated(content, task=None, where=where)
+    published.warn_of_idle(found)
     return Recorded(judged(found.settings, where, found.spelt), found.unsupported)
 
 
