@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from clinicadl.config.random_search import RandomSearchConfig as RandomSearchConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
+    from clinicadl.config.search import SearchConfig as SearchConfig
+    from clinicadl.config.search import of_file as read_search  # noqa: F401  # public
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
     from clinicadl.config.summary import AnalysisConfig as AnalysisConfig
     from clinicadl.config.summary import ProgressionConfig as ProgressionConfig
@@ -67,6 +69,9 @@ if TYPE_CHECKING:
     from clinicadl.report.preview import preview as preview
     from clinicadl.search.analysis import analyse_random_search as analyse_random_search
     from clinicadl.search.published import random_search as random_search
+    from clinicadl.search.run import read as show_search  # noqa: F401  # public
+    from clinicadl.search.workers import resume_search as resume_search
+    from clinicadl.search.workers import run_search as run_search
     from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
     from clinicadl.synthesis.atrophy import generate_atrophy as generate_atrophy
     from clinicadl.synthesis.hypometabolic import generate_hypometabolic as generate_hypometabolic
@@ -112,6 +117,7 @@ _HOMES = {
     "RandomSearchConfig": "clinicadl.config.random_search:RandomSearchConfig",
     "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
+    "SearchConfig": "clinicadl.config.search:SearchConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "T1LinearQualityConfig": "clinicadl.config.quality:T1LinearQualityConfig",
@@ -149,9 +155,13 @@ _HOMES = {
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
     "random_search": "clinicadl.search.published:random_search",
     "read_experiment": "clinicadl.config.read:experiment",
+    "read_search": "clinicadl.config.search:of_file",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",
+    "resume_search": "clinicadl.search.workers:resume_search",
+    "run_search": "clinicadl.search.workers:run_search",
     "show_maps": "clinicadl.report.contents:show_maps",
+    "show_search": "clinicadl.search.run:read",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",

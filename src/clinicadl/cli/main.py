@@ -31,6 +31,9 @@ COMMANDS = {
     ),
     "preprocess": Row("clinicadl.cli.preprocess:group", "Register images to MNI."),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
+    "search": Row(
+        "clinicadl.cli.search:group", "Search settings and architectures, one MAPS a trial."
+    ),
     "random-search": Row(
         "clinicadl.cli.random_search:group", "Train networks that are drawn, as releases 1.x do."
     ),

@@ -78,7 +78,7 @@ def experiment(given: Mapping[str, Any], *, file: Path | None = None) -> Experim
     # A task that a command means is that of a file which gives its settings and not its name.
     meant = {"name": given["task"]["name"]} if "name" in given.get("task", {}) else {}
     # The file is judged by itself first, so that its mistakes are laid at its door.
-    judged(_merged({"data": needed, "task": meant}, written), file, spelt)
+    judged(ExperimentConfig, _merged({"data": needed, "task": meant}, written), file, spelt)
     return settings(ExperimentConfig, _merged(written, given))
 
 
@@ -113,7 +113,8 @@ def described(
         A value is wrong, or cannot be honoured.
     """
     published.refuse_unsupported(found, where)
-    return judged(_merged(found.settings, given), where, found.spelt)
+    written = _merged(found.settings, given)
+    return judged(ExperimentConfig, written, where, found.spelt)
 
 
 class Recorded(NamedTuple):
@@ -141,16 +142,21 @@ def recorded(content: Mapping[str, Any], where: Path) -> Recorded:
     """
     found = published.translated(content, task=None, where=where)
     published.warn_of_idle(found)
-    return Recorded(judged(found.settings, where, found.spelt), found.unsupported)
+    return Recorded(judged(ExperimentConfig, found.settings, where, found.spelt), found.unsupported)
 
 
 def judged(
-    written: Mapping[str, Any], file: Path, spelt: Mapping[tuple[str, ...], str] | None = None
-) -> ExperimentConfig:
-    """Return the experiment that a file describes.
+    model: type[S],
+    written: Mapping[str, Any],
+    file: Path,
+    spelt: Mapping[tuple[str, ...], str] | None = None,
+) -> S:
+    """Return the configuration that a file describes.
 
     Parameters
     ----------
+    model
+        Its type.
     written
         Its keys and values.
     file
@@ -164,9 +170,9 @@ def judged(
         A key or value is wrong.
     """
     try:
-        return ExperimentConfig.model_validate(written)
+        return model.model_validate(written)
     except ValidationError as error:
-        _explain(error, ExperimentConfig, InvalidDataError, file, spelt or {})
+        _explain(error, model, InvalidDataError, file, spelt or {})
 
 
 def to_toml(config: Section) -> str:

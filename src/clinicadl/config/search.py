@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from clinicadl.config.base import Section, setting
 from clinicadl.config.drawn_architectures import ArchitectureRanges
+from clinicadl.config.read import content_of, judged, settings
 
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
 
@@ -91,6 +93,9 @@ class SearchConfig(Section):
     threads: int | None = setting(
         None, "Threads of a trial (default: all, divided among the workers of the beginning)", ge=1
     )
+    trials: tuple[int, ...] = setting(
+        (), "Trials that are made here, without the others (default: all)", flag="trial"
+    )
     outer_folds: int = setting(
         0, "Folds of participants that judge the winners of as many searches (0: one search)", ge=0
     )
@@ -110,5 +115,58 @@ class SearchConfig(Section):
         if self.outer_folds == 1:
             raise ValueError("one outer fold leaves nobody to learn from: the least is 2")
         if bool(self.outer_folds) != (self.participants_tsv is not None):
-            raise ValueError("outer_folds and participants_tsv need each other")
+            raise ValueError("outer_folds and subjects_sessions_tsv need each other")
+        if self.trials and self.outer_folds:
+            raise ValueError("trials of outer folds know of each other: leave trial out")
+        unknown = [number for number in self.trials if not 0 <= number < self.n_trials]
+        if unknown:
+            raise ValueError(
+                f"trial {unknown[0]} does not exist: there are trials 0 to {self.n_trials - 1}"
+            )
+        follows = next((one for one in self.trials if not self.is_first(one)), None)
+        if follows is not None:
+            raise ValueError(
+                f"trial {follows} follows from those of earlier rounds, so it is not made alone: "
+                "train its MAPS again with train from-maps"
+            )
         return self
+
+    def is_first(self, number: int) -> bool:
+        """Return whether a trial follows from the seed alone, and from no other trial."""
+        is_drawn_anywhere = self.sampler == "random" or number < self.n_startup
+        return number < self.round_size or (is_drawn_anywhere and self.pruner == "none")
+
+    def rounds(self) -> list[range]:
+        """Return the trials that know of no other among them, round by round."""
+        learns = self.sampler == "tpe" or self.pruner != "none"
+        size = self.round_size if learns else self.n_trials
+        return [
+            range(first, min(first + size, self.n_trials))
+            for first in range(0, self.n_trials, size)
+        ]
+
+
+def of_file(file: Path, given: Mapping[str, Any]) -> SearchConfig:
+    """Return the search that flags and a file describe, in this order.
+
+    Parameters
+    ----------
+    file
+        A configuration file of an experiment with a section ``search``.
+    given
+        Settings of that section; only what was said.
+
+    Raises
+    ------
+    MissingInputError
+        The file cannot be read.
+    InvalidDataError
+        It is not TOML or JSON, or a setting of the section is wrong.
+    UsageError
+        A flag is wrong.
+    """
+    experiment = content_of(file)
+    written = experiment.pop("search", {})
+    whole = {**written, "experiment": experiment} if isinstance(written, Mapping) else written
+    judged(SearchConfig, whole, file)
+    return settings(SearchConfig, {**whole, **given})

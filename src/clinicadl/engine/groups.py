@@ -19,7 +19,7 @@ from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.facts import Defined, Purpose, Seen
 from clinicadl.layouts import caps, files
-from clinicadl.layouts.maps import folder, ledger, names, seals, signatures
+from clinicadl.layouts.maps import folder, ledger, names, pruned, seals, signatures
 from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.ledger import Entry, Event
 from clinicadl.layouts.maps.signatures import SeenSignatures
@@ -98,7 +98,7 @@ def opened(
     MissingInputError
         A model, table or column is absent.
     """
-    found = folder.open_maps(maps)
+    found = _whole(maps)
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
@@ -123,6 +123,12 @@ def opened(
         device=_device(config),
         purpose=purpose,
     )
+
+
+def _whole(maps: Path) -> Maps:
+    """Return a MAPS whose training was not ended early by a search."""
+    pruned.refuse(maps)
+    return folder.open_maps(maps)
 
 
 def _device(config: GroupConfig) -> Device:

@@ -19,7 +19,7 @@ from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.data.batches import readers_watched
 from clinicadl.engine import need, rescans, split_jobs, watch
 from clinicadl.engine.devices import deterministic, memory
-from clinicadl.engine.events import Observer, SplitInterrupted
+from clinicadl.engine.events import Judge, Observer, SplitInterrupted, Stopped
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan, training_split
 from clinicadl.errors import UsageError
@@ -110,15 +110,23 @@ def submit(planned: Plan, maps: Path, jobs: JobsConfig) -> Jobs:
         raise
 
 
-def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
-    """Train as planned by `ready`, and write everything into the new MAPS; else as `train`."""
+def run(
+    planned: Plan, maps: Path, *, observers: Sequence[Observer] = (), judge: Judge | None = None
+) -> Maps:
+    """Train as planned by `ready`, and write everything into the new MAPS; else as `train`.
+
+    Raises
+    ------
+    Stopped
+        The judge ended the training.
+    """
     ranks = planned.device.ranks
     # All have seen that there is nothing yet.
     ranks.wait()
     if ranks.is_first:
         _create(planned, maps, planned.device.to_record())
     ranks.wait()
-    train_splits(planned, maps, planned.config.validation.chosen(), observers)
+    train_splits(planned, maps, planned.config.validation.chosen(), observers, judge=judge)
     return folder.open_maps(maps)
 
 
@@ -253,12 +261,28 @@ def everybody_seen(planned: Plan, record: Record | None = None) -> pd.DataFrame:
 
 
 def train_splits(
-    planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
+    planned: Plan,
+    maps: Path,
+    chosen: Sequence[int],
+    observers: Sequence[Observer],
+    *,
+    judge: Judge | None = None,
 ) -> None:
     """Train those splits of a MAPS that are not trained to their end.
 
+    Parameters
+    ----------
+    planned, maps, chosen
+        The plan, the MAPS and the splits.
+    observers
+        Told of everything.
+    judge
+        Asked then whether the training ends here.
+
     Raises
     ------
+    Stopped
+        The judge ended the training.
     OutputError
         Another process trains one of them, or has the MAPS alone.
     UsageError
@@ -286,6 +310,8 @@ def train_splits(
                     for event in train_split(planned, one, maps):
                         if is_first:
                             watching.tell(event)
+                        if judge is not None and judge(event):
+                            raise Stopped
             except BaseException:
                 if is_first:
                     watching.tell(SplitInterrupted(one.number))

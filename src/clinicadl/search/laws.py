@@ -76,8 +76,10 @@ class Numbers:
         return float(Decimal(str(self.low)) + number * Decimal(str(self.step)))
 
     def value(self, raw: Raw) -> Any:
-        """Return the value that something drawn stands for: itself."""
-        return raw
+        """Return the value that something drawn stands for: itself, or the nearest step."""
+        if self.step is None:
+            return raw
+        return self._stepped(round((float(raw or 0) - self.low) / self.step))
 
     def ends(self) -> Sequence[Raw]:
         """Return the least and the greatest value."""

@@ -25,6 +25,11 @@ def moved(maps: Path) -> Path:
     return maps / "moved.json"
 
 
+def pruned(maps: Path) -> Path:
+    """Return the file that says where a search ended a training that fell behind others."""
+    return maps / "pruned.json"
+
+
 def environment(maps: Path) -> Path:
     """Return the list of installed packages."""
     return maps / "environment.txt"
