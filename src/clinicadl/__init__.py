@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
+    from clinicadl.report.search_page import write_search_page as write_search_page
     from clinicadl.search.analysis import analyse_random_search as analyse_random_search
     from clinicadl.search.published import random_search as random_search
     from clinicadl.search.run import read as show_search  # noqa: F401  # public
@@ -167,6 +168,7 @@ _HOMES = {
     "train_from": "clinicadl.engine.repeat:train_from",
     "verify": "clinicadl.engine.verify:verify",
     "write_report": "clinicadl.report.page:write_report",
+    "write_search_page": "clinicadl.report.search_page:write_search_page",
 }
 
 __all__ = sorted(_HOMES)
