@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
     from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
     from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
+    from clinicadl.config.random_search import RandomAnalysisConfig as RandomAnalysisConfig
+    from clinicadl.config.random_search import RandomSearchConfig as RandomSearchConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
     from clinicadl.config.search import SearchConfig as SearchConfig
@@ -72,7 +74,10 @@ if TYPE_CHECKING:
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
-    from clinicadl.search.workers import read as show_search  # noqa: F401  # public
+    from clinicadl.report.search_page import write_search_page as write_search_page
+    from clinicadl.search.analysis import analyse_random_search as analyse_random_search
+    from clinicadl.search.published import random_search as random_search
+    from clinicadl.search.run import read as show_search  # noqa: F401  # public
     from clinicadl.search.workers import resume_search as resume_search
     from clinicadl.search.workers import run_search as run_search
     from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
@@ -119,7 +124,9 @@ _HOMES = {
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
     "PushConfig": "clinicadl.config.hub:PushConfig",
+    "RandomAnalysisConfig": "clinicadl.config.random_search:RandomAnalysisConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
+    "RandomSearchConfig": "clinicadl.config.random_search:RandomSearchConfig",
     "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
     "SearchConfig": "clinicadl.config.search:SearchConfig",
@@ -129,6 +136,7 @@ _HOMES = {
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
     "VolumeQualityConfig": "clinicadl.config.quality_caps:VolumeQualityConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
+    "analyse_random_search": "clinicadl.search.analysis:analyse_random_search",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
     "cite": "clinicadl.report.citations:cite",
@@ -163,6 +171,7 @@ _HOMES = {
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
     "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
+    "random_search": "clinicadl.search.published:random_search",
     "read_experiment": "clinicadl.config.read:experiment",
     "read_search": "clinicadl.config.search:of_file",
     "restrict": "clinicadl.tables.restrict:restrict",
@@ -179,6 +188,7 @@ _HOMES = {
     "verify": "clinicadl.engine.verify:verify",
     "write_form": "clinicadl.gui.page:write_form",
     "write_report": "clinicadl.report.page:write_report",
+    "write_search_page": "clinicadl.report.search_page:write_search_page",
 }
 
 __all__ = sorted(_HOMES)

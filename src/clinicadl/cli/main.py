@@ -37,6 +37,9 @@ COMMANDS = {
     "search": Row(
         "clinicadl.cli.search:group", "Search settings and architectures, one MAPS a trial."
     ),
+    "random-search": Row(
+        "clinicadl.cli.random_search:group", "Train networks that are drawn, as releases 1.x do."
+    ),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "interpret": Row(
         "clinicadl.cli.interpret:command", "Show what the outputs of trained models rest on."

@@ -89,6 +89,7 @@ def _written(
     """
     if published.is_published(content):
         found = published.translated(content, task=task, where=file)
+        published.warn_of_idle(found)
         published.refuse_unsupported(found, file)
         return found.settings, found.spelt
     of_record = content.get(_OF_RECORD)
@@ -133,7 +134,9 @@ def draft(text: str, name: Path) -> dict[str, Any]:
 
 def _draft(content: dict[str, Any], name: Path) -> dict[str, Any]:
     written, spelt = _written(content, name, None)
-    return _undone(judged(ExperimentConfig, _merged({"data": _NEEDED}, written), name, spelt), written)
+    return _undone(
+        judged(ExperimentConfig, _merged({"data": _NEEDED}, written), name, spelt), written
+    )
 
 
 def draft_to_toml(given: Mapping[str, Any]) -> str:
@@ -192,6 +195,30 @@ def with_settings(config: S, given: Mapping[str, Any]) -> S:
     return settings(type(config), _merged(config.model_dump(mode="json"), given))
 
 
+def described(
+    found: published.Translated, given: Mapping[str, Any], *, where: Path
+) -> ExperimentConfig:
+    """Return the experiment that settings of release 1.6.1 and others, which win, describe.
+
+    Parameters
+    ----------
+    found
+        What release 1.6.1 was told.
+    given
+        Nested as our sections are.
+    where
+        The file that holds them, for messages.
+
+    Raises
+    ------
+    InvalidDataError
+        A value is wrong, or cannot be honoured.
+    """
+    published.refuse_unsupported(found, where)
+    written = _merged(found.settings, given)
+    return judged(ExperimentConfig, written, where, found.spelt)
+
+
 class Recorded(NamedTuple):
     """The experiment of a record of release 1.6.1."""
 
@@ -216,6 +243,7 @@ def recorded(content: Mapping[str, Any], where: Path) -> Recorded:
         A key or value is wrong, or we have no such task or network.
     """
     found = published.translated(content, task=None, where=where)
+    published.warn_of_idle(found)
     return Recorded(judged(ExperimentConfig, found.settings, where, found.spelt), found.unsupported)
 
 
