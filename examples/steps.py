@@ -70,9 +70,7 @@ def run(command: str, *, expected: int = 0) -> str:
 
 def ended(words: Sequence[str]) -> tuple[int, str]:
     """Run Python with these words; return its exit code, and what it said on standard error."""
-    said = subprocess.run(
-        [sys.executable, *words], check=False, stderr=subprocess.PIPE, text=True
-    )
+    said = subprocess.run([sys.executable, *words], check=False, stderr=subprocess.PIPE, text=True)
     return said.returncode, said.stderr
 
 
