@@ -43,7 +43,10 @@ def cohorts(folder: Path, *, made: str, n_clinic: int, n_test: int) -> None:
     mixed = pd.concat([train[len(test) :], test])
     for name, rows in (("train", mixed), ("validation_baseline", validation)):
         rows.to_csv(study / f"{name}.tsv", sep="\t", index=False)
-    run(f"clinicadl prepare-data image {caps} custom --custom_suffix {SUFFIX} -ej image")
+    run(
+        f"clinicadl prepare-data roi {caps} custom --custom_suffix {SUFFIX} -ej regions "
+        "--roi_list leftHippocampus rightHippocampus --roi_custom_template MNI152"
+    )
 
 
 def maps_of(folder: Path, start: str) -> Path:
@@ -56,16 +59,17 @@ def train(folder: Path, *, epochs: int) -> None:
     common = "--architecture Conv4_FC3 --selection_metrics BA"
     for study in STUDIES.values():
         run(
-            f"clinicadl train classification {folder}/caps image {folder}/{study}/split "
-            f"{folder}/{study}/maps {common} --epochs {2 * epochs} --learning_rate 1e-3"
+            f"clinicadl train classification {folder}/caps regions {folder}/{study}/split "
+            f"{folder}/{study}/maps {common} --epochs {2 * epochs} --learning_rate 3e-4"
         )
     for start in STARTS:
         study = STUDIES.get(start)
         weights = f"--transfer_path {folder}/{study}/maps " if study else ""
-        run(
-            f"clinicadl train classification {folder}/caps image {folder}/clinic/split/split "
+        said = run(
+            f"clinicadl train classification {folder}/caps regions {folder}/clinic/split/split "
             f"{maps_of(folder, start)} {weights}{common} --epochs {epochs} --learning_rate 1e-4"
         )
+        print(*(line for line in said.splitlines() if "of the test set" in line), sep="\n")
 
 
 def look(folder: Path) -> dict[str, Estimate]:
@@ -111,7 +115,7 @@ def main() -> int:
     parser.add_argument("--n-participants", type=int, default=120, help="default: %(default)s")
     parser.add_argument("--n-clinic", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--n-test", type=int, default=30, help="default: %(default)s")
-    parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--picture", type=Path, help="PNG (default: transfer.png in the folder)")
     given = parser.parse_args()
     if occupied(given.folder):

@@ -28,7 +28,12 @@ def example(monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.setattr(import_module("steps"), "ended", _ended)
+    steps = import_module("steps")
+    own_process = steps.ended
+    monkeypatch.setattr(
+        # What a plugin adds would stay in this process.
+        steps, "ended", lambda words: (own_process if "--plugin" in words else _ended)(words)
+    )  # fmt: skip
 
     def call(name: str, *options: object) -> tuple[list[str], str]:
         monkeypatch.setattr(sys, "argv", [name, *map(str, options)])
@@ -135,4 +140,55 @@ def test_the_line_and_the_intervals_of_brain_age_are_those_of_numpy(example):
     said = steps.estimate(lambda rows: values[rows].mean(), 200)
     error = values.std(ddof=1) / np.sqrt(200)
     # An interval of the mean is that of the normal distribution, but for 3000 draws.
-    np.testing.assert_allclose(said[1:], values.mean() + 1.96 * error * np.array([-1, 1]), atol=0.02)
+    np.testing.assert_allclose(
+        said[1:], values.mean() + 1.96 * error * np.array([-1, 1]), atol=0.02
+    )
+
+
+def test_slices_that_are_drawn_at_random_tell_labels_that_mean_nothing(example):
+    _, said = example("leaking_study", "--folder", "study", "--n-participants", 30)
+    slices, people = (
+        float(re.search(rf"{name}: (\S+)", said).group(1)) for name in ("by-slices", "by-people")
+    )
+    assert slices > 0.85
+    # Five standard errors of a share of 10 people.
+    assert abs(people - 0.5) < 5 * 0.5 / 10**0.5
+    assert float(re.search(r"best (\S+)", said).group(1)) >= 0.6
+    assert "are also in train" in said
+    assert Path("study/study.png").read_bytes().startswith(PNG)
+
+
+def test_a_network_of_ones_own_is_trained_compared_and_reported(example):
+    commands, _ = example(
+        "custom_network", "--folder", "own", "--n-participants", 16, "--n-test", 4, "--epochs", 1
+    )  # fmt: skip
+    assert any("--plugin examples/mirror_network.py" in command for command in commands)
+    assert Path("own/Mirror/report.html").is_file()
+    assert Path("own/network.png").read_bytes().startswith(PNG)
+
+
+def test_the_page_shows_the_network_as_it_is():
+    page = (ROOT / "docs" / "tutorials" / "custom-network.md").read_text()
+    assert (ROOT / "examples" / "mirror_network.py").read_text() in page
+
+
+def test_a_mirrored_image_is_told_alike(example):
+    import torch
+
+    from clinicadl.networks.streams import seeded
+
+    with seeded(0, "weights"):
+        network = import_module("mirror_network").Mirror(first_channels=2).build((1, 17, 20, 33), 3)
+    images = torch.rand(2, 1, 17, 20, 33)
+    network.eval()
+    assert network(images).shape == (2, 3)
+    # Sums are taken in another order.
+    torch.testing.assert_close(network(images), network(images.flip(2)))
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(example):
+    _, said = example(
+        "cluster", "--folder", "cluster", "--n-participants", 8, "--epochs", 4, "--killed-after", 1
+    )  # fmt: skip
+    assert re.search(r"killed after epoch \d; 18 files, the same to the last bit", said)
+    assert Path("cluster/cluster.png").read_bytes().startswith(PNG)
