@@ -15,6 +15,7 @@ from clinicadl.config.mode import RoiMode
 from clinicadl.config.predict import PredictConfig
 from clinicadl.config.preprocessing import T1Linear
 from clinicadl.engine import groups, one_image, predict
+from clinicadl.engine.seen import seen_by
 from clinicadl.errors import MissingInputError, UsageError
 from clinicadl.guard import check
 from clinicadl.layouts import caps, files
@@ -79,7 +80,7 @@ def ready(config: BidsAppConfig, maps: Path, sessions: Sequence[Session]) -> Mod
             "An ensemble needs the models of two splits", where="--ensemble",
             fix="Train the other splits, or leave it out",
         )  # fmt: skip
-    verdict = check.evaluation(GROUP, sessions, seen=groups.seen_by(maps), hashes={})
+    verdict = check.evaluation(GROUP, sessions, seen=seen_by(maps, sessions), hashes={})
     accepted = verdict.enforce(config.accept_leakage).accepted
     code = found.record.label_code
     sidecar = {
