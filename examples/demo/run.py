@@ -23,12 +23,27 @@ from clinicadl.layouts.maps import names
 MARKER = ".made-by-the-demonstration"
 """Only a folder that holds this file is removed."""
 GROUP = "test"
-N_TEST = "24"
-N_SPLITS = "5"
-TRAINED = ("0", "1")
 SELECTION = ("loss", "BA")
 SHOWN = ("BA", "sensitivity", "specificity", "accuracy")
 ROWS = ("Values", "Lower bound CI", "Upper bound CI")
+
+
+class Size(NamedTuple):
+    """How much is done; the commands are the same."""
+
+    n_participants: int
+    n_test: int
+    n_splits: int
+    trained: tuple[int, ...]
+    """Splits that are trained."""
+    n_epochs: int | None
+    """None: as many as each experiment needs to learn."""
+    sanity_images: int
+
+
+WHOLE = Size(120, 24, 5, (0, 1), None, 8)
+QUICK = Size(16, 4, 2, (0,), 2, 2)
+"""Too small to learn anything: it shows that every command works."""
 
 
 class Experiment(NamedTuple):
@@ -37,6 +52,7 @@ class Experiment(NamedTuple):
     mode: str
     parts: tuple[str, ...]
     """Options that say where the parts lie."""
+    n_epochs: int
     training: tuple[str, ...]
 
     def maps(self, folder: Path) -> Path:
@@ -49,23 +65,24 @@ class Experiment(NamedTuple):
 
 
 EXPERIMENTS = (
-    Experiment("image", (), ("--batch_size", "4", "--epochs", "25")),
+    Experiment("image", (), 25, ("--batch_size", "4")),
     Experiment(
         "roi",
         ("--roi_list", *make_caps.REGIONS, "--roi_custom_template", make_caps.TEMPLATE),
-        ("--architecture", "Conv4_FC3", "--batch_size", "8", "--epochs", "20"),
+        20,
+        ("--architecture", "Conv4_FC3", "--batch_size", "8"),
     ),
     Experiment(
         "patch",
         ("--patch_size", "18", "--stride_size", "20"),
-        ("--architecture", "Conv4_FC3", "--batch_size", "32", "--epochs", "20",
-         "--selection_threshold", "0.6"),
+        20,
+        ("--architecture", "Conv4_FC3", "--batch_size", "32", "--selection_threshold", "0.6"),
     ),
 )  # fmt: skip
 """All was chosen on other made-up participants (seeds 0 and 1), on their validation parts."""
 
 
-def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
+def steps(folder: Path, size: Size = WHOLE, *, labels_shuffled: bool = False) -> list[list[str]]:
     """Return the commands, as a user types them."""
     scripts = Path(os.path.relpath(Path(__file__).parent))
     caps = folder / "caps"
@@ -73,23 +90,24 @@ def steps(folder: Path, *, labels_shuffled: bool = False) -> list[list[str]]:
     image, *others = EXPERIMENTS
     shuffle = ["--shuffle-labels"] if labels_shuffled else []
     commands: list[list[object]] = [
-        ["python", scripts / "make_caps.py", caps, "--seed", "2026", *shuffle],
+        ["python", scripts / "make_caps.py", caps, "--seed", 2026,
+         "--n-participants", size.n_participants, *shuffle],
         ["clinicadl", "tsvtools", "split", caps / "labels.tsv",
-         "--subset_name", GROUP, "--n_test", N_TEST],
-        ["clinicadl", "tsvtools", "kfold", tables / "train.tsv", "--n_splits", N_SPLITS],
-        *_steps(image, folder),
+         "--subset_name", GROUP, "--n_test", size.n_test],
+        ["clinicadl", "tsvtools", "kfold", tables / "train.tsv", "--n_splits", size.n_splits],
+        *_steps(image, folder, size),
         ["clinicadl", "interpret", image.maps(folder), GROUP, "atrophy", "gradients",
-         "--split", TRAINED[0], "--mask", caps / make_caps.mask_path(make_caps.TRUTH),
-         "--sanity", "--sanity_images", "8", "--save_nifti"],
+         "--split", size.trained[0], "--mask", caps / make_caps.mask_path(make_caps.TRUTH),
+         "--sanity", "--sanity_images", size.sanity_images, "--save_nifti"],
         ["clinicadl", "report", image.maps(folder)],
         ["python", scripts / "picture.py", caps, image.maps(folder), folder / "demo.png"],
         *(step for other in others
-          for step in (*_steps(other, folder), ["clinicadl", "report", other.maps(folder)])),
+          for step in (*_steps(other, folder, size), ["clinicadl", "report", other.maps(folder)])),
     ]  # fmt: skip
     return [[str(word) for word in command] for command in commands]
 
 
-def _steps(experiment: Experiment, folder: Path) -> list[list[object]]:
+def _steps(experiment: Experiment, folder: Path, size: Size) -> list[list[object]]:
     caps, maps, name = folder / "caps", experiment.maps(folder), experiment.mode
     preview = ["clinicadl", "prepare-data", "preview", caps, name, experiment.preview(folder)]
     return [
@@ -97,8 +115,9 @@ def _steps(experiment: Experiment, folder: Path) -> list[list[object]]:
          "--custom_suffix", make_caps.SUFFIX, "--extract_json", name, *experiment.parts],
         *([[*preview, "--n_samples", "2"]] if experiment.parts else []),
         ["clinicadl", "train", "classification", caps, name,
-         caps / "split" / f"{N_SPLITS}_fold", maps,
-         "--n_splits", N_SPLITS, "--split", *TRAINED, *experiment.training,
+         caps / "split" / f"{size.n_splits}_fold", maps,
+         "--n_splits", size.n_splits, "--split", *size.trained, *experiment.training,
+         "--epochs", size.n_epochs or experiment.n_epochs,
          "--selection_metrics", *SELECTION, "--seed", "0"],
         ["clinicadl", "predict", maps, GROUP, "--caps_directory", caps,
          "--participants_tsv", caps / "split" / f"{GROUP}_baseline.tsv"],
@@ -184,11 +203,16 @@ def main() -> None:
     parser.add_argument(
         "--shuffle-labels", action="store_true", help="give the diagnoses to other participants"
     )
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="16 participants and two epochs: every command runs, and nothing is learnt",
+    )  # fmt: skip
     given = parser.parse_args()
+    size = QUICK if given.quick else WHOLE
     began = time.monotonic()
     try:
         start_afresh(given.folder)
-        for command in steps(given.folder, labels_shuffled=given.shuffle_labels):
+        for command in steps(given.folder, size, labels_shuffled=given.shuffle_labels):
             run_step(command)
         print("\nOn participants that no model has seen, with 95 % intervals (chance: BA 0.5):\n")
         print(results(given.folder).to_string(index=False))

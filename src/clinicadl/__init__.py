@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinicadl.attribution.interpret import interpret as interpret
+    from clinicadl.bids_app.command import run_bids_app as run_bids_app
     from clinicadl.config.audit import AuditConfig as AuditConfig
     from clinicadl.config.audit import CheckConfig as CheckConfig
+    from clinicadl.config.bids_app import BidsAppConfig as BidsAppConfig
     from clinicadl.config.compare import CompareConfig as CompareConfig
     from clinicadl.config.experiment import ExperimentConfig as ExperimentConfig
     from clinicadl.config.generate import ArtifactsConfig as ArtifactsConfig
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from clinicadl.config.generate import RandomConfig as RandomConfig
     from clinicadl.config.generate import SheppLoganConfig as SheppLoganConfig
     from clinicadl.config.generate import TrivialConfig as TrivialConfig
+    from clinicadl.config.gui import GuiConfig as GuiConfig
     from clinicadl.config.interpret import InterpretConfig as InterpretConfig
     from clinicadl.config.labels import LabelsConfig as LabelsConfig
     from clinicadl.config.labels import MetadataConfig as MetadataConfig
@@ -34,8 +37,12 @@ if TYPE_CHECKING:
     from clinicadl.config.quality_caps import PetQualityConfig as PetQualityConfig
     from clinicadl.config.quality_caps import VolumeQualityConfig as VolumeQualityConfig
     from clinicadl.config.quality_raw import RawQualityConfig as RawQualityConfig
+    from clinicadl.config.random_search import RandomAnalysisConfig as RandomAnalysisConfig
+    from clinicadl.config.random_search import RandomSearchConfig as RandomSearchConfig
     from clinicadl.config.read import experiment as read_experiment  # noqa: F401  # public
     from clinicadl.config.report import ReportConfig as ReportConfig
+    from clinicadl.config.search import SearchConfig as SearchConfig
+    from clinicadl.config.search import of_file as read_search  # noqa: F401  # public
     from clinicadl.config.summary import AdaptConfig as AdaptConfig
     from clinicadl.config.summary import AnalysisConfig as AnalysisConfig
     from clinicadl.config.summary import ProgressionConfig as ProgressionConfig
@@ -53,6 +60,8 @@ if TYPE_CHECKING:
     from clinicadl.engine.verify import verify as verify
     from clinicadl.explanations.pages import explain as explain
     from clinicadl.guard.audit import check_tables as check_tables
+    from clinicadl.gui.page import write_form as write_form
+    from clinicadl.gui.server import open_form as open_form
     from clinicadl.networks.listing import list_models as list_models
     from clinicadl.preprocess.linear import preprocess_linear as preprocess_linear
     from clinicadl.preprocess.pet import preprocess_pet as preprocess_pet
@@ -60,10 +69,17 @@ if TYPE_CHECKING:
     from clinicadl.quality.pet import quality_check_pet_linear as quality_check_pet_linear
     from clinicadl.quality.raw_command import quality_check_raw as quality_check_raw
     from clinicadl.quality.volume import quality_check_t1_volume as quality_check_t1_volume
+    from clinicadl.report.citations import cite as cite
     from clinicadl.report.comparison import compare as compare
     from clinicadl.report.contents import show_maps as show_maps
     from clinicadl.report.page import write_report as write_report
     from clinicadl.report.preview import preview as preview
+    from clinicadl.report.search_page import write_search_page as write_search_page
+    from clinicadl.search.analysis import analyse_random_search as analyse_random_search
+    from clinicadl.search.published import random_search as random_search
+    from clinicadl.search.workers import read as show_search  # noqa: F401  # public
+    from clinicadl.search.workers import resume_search as resume_search
+    from clinicadl.search.workers import run_search as run_search
     from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
     from clinicadl.synthesis.atrophy import generate_atrophy as generate_atrophy
     from clinicadl.synthesis.hypometabolic import generate_hypometabolic as generate_hypometabolic
@@ -86,10 +102,13 @@ _HOMES = {
     "ArtifactsConfig": "clinicadl.config.generate:ArtifactsConfig",
     "AtrophyConfig": "clinicadl.config.generate:AtrophyConfig",
     "AuditConfig": "clinicadl.config.audit:AuditConfig",
+    "BidsAppConfig": "clinicadl.config.bids_app:BidsAppConfig",
     "CheckConfig": "clinicadl.config.audit:CheckConfig",
     "CompareConfig": "clinicadl.config.compare:CompareConfig",
     "ExperimentConfig": "clinicadl.config.experiment:ExperimentConfig",
+    "ExportConfig": "clinicadl.config.hub:ExportConfig",
     "ExperimentTablesConfig": "clinicadl.config.tables:ExperimentTablesConfig",
+    "GuiConfig": "clinicadl.config.gui:GuiConfig",
     "HypometabolicConfig": "clinicadl.config.generate:HypometabolicConfig",
     "InterpretConfig": "clinicadl.config.interpret:InterpretConfig",
     "KFoldConfig": "clinicadl.config.tables:KFoldConfig",
@@ -104,19 +123,26 @@ _HOMES = {
     "PreviewConfig": "clinicadl.config.preview:PreviewConfig",
     "ReportConfig": "clinicadl.config.report:ReportConfig",
     "ProgressionConfig": "clinicadl.config.summary:ProgressionConfig",
+    "PushConfig": "clinicadl.config.hub:PushConfig",
+    "RandomAnalysisConfig": "clinicadl.config.random_search:RandomAnalysisConfig",
     "RandomConfig": "clinicadl.config.generate:RandomConfig",
+    "RandomSearchConfig": "clinicadl.config.random_search:RandomSearchConfig",
     "RawQualityConfig": "clinicadl.config.quality_raw:RawQualityConfig",
     "RestrictConfig": "clinicadl.config.labels:RestrictConfig",
+    "SearchConfig": "clinicadl.config.search:SearchConfig",
     "SheppLoganConfig": "clinicadl.config.generate:SheppLoganConfig",
     "SplitConfig": "clinicadl.config.tables:SplitConfig",
     "T1LinearQualityConfig": "clinicadl.config.quality:T1LinearQualityConfig",
     "TrivialConfig": "clinicadl.config.generate:TrivialConfig",
     "VolumeQualityConfig": "clinicadl.config.quality_caps:VolumeQualityConfig",
     "adapt": "clinicadl.tables.adapt:adapt",
+    "analyse_random_search": "clinicadl.search.analysis:analyse_random_search",
     "analysis": "clinicadl.tables.summary:analysis",
     "audit": "clinicadl.engine.audit:audit",
+    "cite": "clinicadl.report.citations:cite",
     "check_tables": "clinicadl.guard.audit:check_tables",
     "explain": "clinicadl.explanations.pages:explain",
+    "export_onnx": "clinicadl.hub.export:export",
     "generate_artifacts": "clinicadl.synthesis.artifacts:generate_artifacts",
     "generate_atrophy": "clinicadl.synthesis.atrophy:generate_atrophy",
     "generate_hypometabolic": "clinicadl.synthesis.hypometabolic:generate_hypometabolic",
@@ -131,6 +157,7 @@ _HOMES = {
     "interpret": "clinicadl.attribution.interpret:interpret",
     "kfold": "clinicadl.tables.folds:kfold",
     "list_models": "clinicadl.networks.listing:list_models",
+    "open_form": "clinicadl.gui.server:open_form",
     "predict": "clinicadl.engine.predict:predict",
     "prepare_data": "clinicadl.data.prepare:prepare_data",
     "prepare_data_from_bids": "clinicadl.data.from_bids:prepare_data_from_bids",
@@ -138,19 +165,30 @@ _HOMES = {
     "preprocess_linear": "clinicadl.preprocess.linear:preprocess_linear",
     "preprocess_pet": "clinicadl.preprocess.pet:preprocess_pet",
     "preview": "clinicadl.report.preview:preview",
+    "pull_models": "clinicadl.hub.pull:pull",
+    "push_models": "clinicadl.hub.push:push",
     "quality_check_t1_linear": "clinicadl.quality.linear:quality_check_t1_linear",
     "quality_check_pet_linear": "clinicadl.quality.pet:quality_check_pet_linear",
     "quality_check_raw": "clinicadl.quality.raw_command:quality_check_raw",
     "quality_check_t1_volume": "clinicadl.quality.volume:quality_check_t1_volume",
+    "random_search": "clinicadl.search.published:random_search",
     "read_experiment": "clinicadl.config.read:experiment",
+    "read_search": "clinicadl.config.search:of_file",
     "restrict": "clinicadl.tables.restrict:restrict",
     "resume": "clinicadl.engine.resume:resume",
+    "show_models": "clinicadl.hub.pull:show",
+    "run_bids_app": "clinicadl.bids_app.command:run_bids_app",
+    "resume_search": "clinicadl.search.workers:resume_search",
+    "run_search": "clinicadl.search.workers:run_search",
     "show_maps": "clinicadl.report.contents:show_maps",
+    "show_search": "clinicadl.search.workers:read",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",
     "verify": "clinicadl.engine.verify:verify",
+    "write_form": "clinicadl.gui.page:write_form",
     "write_report": "clinicadl.report.page:write_report",
+    "write_search_page": "clinicadl.report.search_page:write_search_page",
 }
 
 __all__ = sorted(_HOMES)

@@ -59,7 +59,7 @@ def outcomes(
             yield _checked(_attempt(function, job))
         return
     pool = ProcessPoolExecutor(
-        min(n_proc, len(jobs)), initializer=_begin, initargs=(plugins.paths(),)
+        min(n_proc, len(jobs)), initializer=begin_worker, initargs=(plugins.paths(),)
     )
     try:
         waiting = iter(jobs)
@@ -94,7 +94,7 @@ def _checked(outcome: Outcome[Job, Result]) -> Outcome[Job, Result]:
     return outcome
 
 
-def _begin(named: Sequence[Path]) -> None:
+def begin_worker(named: Sequence[Path]) -> None:
     """Leave Ctrl-C to the parent, which lets what runs end whole; end when it is killed.
 
     What the user named with ``--plugin`` is known here too, however this process was started.

@@ -10,8 +10,8 @@ import pytest
 
 from clinicadl import ReportConfig, train, write_report
 from clinicadl.layouts.maps import folder
-from clinicadl.report import flow, story
-from clinicadl.tables import sessions
+from clinicadl.report import story
+from clinicadl.tables import composition, sessions
 from clinicadl.tables.sessions import Source
 
 
@@ -139,11 +139,11 @@ def test_what_is_not_known_is_said():
     )  # fmt: skip
     people = pd.DataFrame({"participant_id": ["sub-1", "sub-9"], "session_id": "ses-M000"})
     found = Source(sessions.LABELS, labels)
-    (one,) = flow.balance([("test", people)], found, ("age", "scan"))
+    (one,) = composition.balance([("test", people)], found, ("age", "scan"))
     assert one.cells == {
         "participants": "2", "age": "61.0 (61 to 61); 1 not known", "scan": "not known 1, x 1",
     }  # fmt: skip
-    (none,) = flow.balance([("test", people.tail(1))], found, ("age",))
+    (none,) = composition.balance([("test", people.tail(1))], found, ("age",))
     assert none.cells["age"] == "not known"
 
 

@@ -100,7 +100,7 @@ def test_the_metrics_are_those_of_the_tables(tested, tmp_path):
                 expected, found = column[row], metric[what]
                 assert found is None if np.isnan(expected) else found == pytest.approx(expected)
             if metric["low"] is not None:
-                low, high = (page.number(metric[what]) for what in ("low", "high"))
+                low, high = (number(metric[what]) for what in ("low", "high"))
                 assert f"({low} to {high})" in text
     assert content["groups"][-1]["n_shared"] == 0
 
@@ -152,7 +152,7 @@ def test_a_subgroup_is_called_by_its_whole_name(trained, prepared_once, tmp_path
 def test_text_says_the_same(tested, tmp_path):
     text = written(tested, tmp_path, format="md").read_text()
     value = story.read(tested).tested[0].metrics[0]
-    assert f"| {value.name} | {page.number(value.value)} |" in text
+    assert f"| {value.name} | {number(value.value)} |" in text
     assert "clinicadl train from-maps" in text
     assert not re.search(r"{[{%]", text)
 
@@ -311,7 +311,7 @@ def test_an_ensemble_stands_beside_its_members(prepared_once, config_of, tmp_pat
         assert json.loads(text)["results"][2]["split"] is None
     else:
         assert "ensemble of the best by loss" in text
-        assert page.number(together.value) in text
+        assert number(together.value) in text
 
 
 def test_pictures_of_heads_with_two_names_come_first(tested, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clinicadl.engine import groups
 from clinicadl.engine.groups import Look
+from clinicadl.engine.seen import seen_by
 from clinicadl.engine.stored import Stored
 from clinicadl.errors import MissingInputError, UsageError, listed
 from clinicadl.guard import check
@@ -61,11 +62,12 @@ def shuffled_look(look: Look, stored: Stored, path: Path) -> Look:
             found=listed(f"split {model.split} by {model.metric}" for model in missing),
             fix="Train them, or name others by --split and --selection_metrics",
         )  # fmt: skip
+    keys = sessions.sessions_of(look.group.table)
     check.evaluation(
         look.name,
-        sessions.sessions_of(look.group.table),
-        seen=groups.seen_of(folder.read_seen(path)),
-        hashes={key: found.sha256 for key, found in stored.origins.items()},
+        keys,
+        seen=seen_by(path, keys, stored.hashes),
+        hashes=stored.hashes,
     ).enforce(look.config.accept_leakage)
     return replace(look, maps=other)
 

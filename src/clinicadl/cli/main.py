@@ -15,7 +15,7 @@ import click
 from clinicadl.cli.lazy import LazyGroup, Row
 from clinicadl.errors import INTERRUPTED, MORE, ClinicaDLError, UsageError
 
-PLUGIN = "--plugin"
+PLUGIN, CITE = "--plugin", "--cite"
 _ANYWHERE = ("-v", "-vv", "--verbose", "-q", "--quiet", "--debug")
 """Flags of every command, wherever they stand."""
 
@@ -30,7 +30,16 @@ COMMANDS = {
         "clinicadl.cli.prepare_from_bids:group", "Turn raw images into tensors."
     ),
     "preprocess": Row("clinicadl.cli.preprocess:group", "Register images to MNI."),
+    "bids-app": Row(
+        "clinicadl.cli.bids_app:command", "Register, judge and show images, as BIDS Apps do."
+    ),
     "train": Row("clinicadl.cli.train:group", "Train networks; resume what was interrupted."),
+    "search": Row(
+        "clinicadl.cli.search:group", "Search settings and architectures, one MAPS a trial."
+    ),
+    "random-search": Row(
+        "clinicadl.cli.random_search:group", "Train networks that are drawn, as releases 1.x do."
+    ),
     "predict": Row("clinicadl.cli.predict:command", "Evaluate a trained model on a data group."),
     "interpret": Row(
         "clinicadl.cli.interpret:command", "Show what the outputs of trained models rest on."
@@ -41,6 +50,8 @@ COMMANDS = {
     ),
     "verify": Row("clinicadl.cli.verify:command", "Check that a MAPS is what was recorded."),
     "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
+    "gui": Row("clinicadl.cli.gui:command", "Fill in an experiment in a browser."),
+    "hub": Row("clinicadl.cli.hub:group", "Share trained models, and take those of others."),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
     "explain": Row("clinicadl.cli.explain:command", "Say more about an error or a warning."),
 }
@@ -48,6 +59,14 @@ COMMANDS = {
 
 class _Root(LazyGroup):
     """The command ``clinicadl``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; ``--cite`` in place of a command is short for ``maps cite``."""
+        position = next((i for i, word in enumerate(args) if not word.startswith("-")), len(args))
+        if CITE in args[:position]:
+            i = args.index(CITE)
+            args = [*args[:i], "maps", "cite", *args[i + 1 :]]
+        return super().parse_args(ctx, args)
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -72,6 +91,11 @@ root.params += [
         [PLUGIN], metavar="FILE", multiple=True, expose_value=False,
         help="Run this file of yours, which adds networks, tasks, modes, metrics or methods of "
         "interpret; may stand anywhere on the command line.",
+    ),
+    click.Option(
+        [CITE], is_flag=True, expose_value=False,
+        help="List what to cite, of all there is, or for a MAPS that is named behind it; short for "
+        "maps cite.",
     ),
     click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,

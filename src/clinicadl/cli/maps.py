@@ -1,4 +1,4 @@
-"""``clinicadl maps``: what is in a MAPS, and the reading of those of releases 1.x."""
+"""``clinicadl maps``: what is in a MAPS, what it rests on, and those of releases 1.x."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ group = LazyGroup(
     "maps",
     {
         "show": Row("clinicadl.cli.maps:show", "Say what is in a MAPS."),
+        "cite": Row("clinicadl.cli.maps:cite_", "Say what to cite for what was used in a MAPS."),
         "import": Row("clinicadl.cli.maps:import_", "Read a MAPS of releases 1.x."),
     },
     help="Say what is in a MAPS; read those of releases 1.x.",
@@ -28,6 +29,20 @@ def show(maps_directory: Path) -> None:
     from clinicadl.report.contents import show_maps
 
     click.echo(show_maps(maps_directory), nl=False)
+
+
+@click.command("cite")
+@click.argument("maps_directory", type=click.Path(path_type=Path), required=False)
+@click.option("--bibtex", is_flag=True, help="Write entries for BibTeX.")
+def cite_(maps_directory: Path | None, bibtex: bool) -> None:
+    """Say what to cite for what was used in a MAPS; without one, everything that can be cited.
+
+    Network, optimizer, preprocessing, intervals of metrics and interpretations are read from the
+    MAPS. Data sets are not known to it. The same as clinicadl --cite [MAPS_DIRECTORY].
+    """
+    from clinicadl.report.citations import cite
+
+    click.echo(cite(maps_directory, bibtex=bibtex), nl=False)
 
 
 @click.command("import")

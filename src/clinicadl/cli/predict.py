@@ -42,7 +42,7 @@ def command(input_maps_directory: Path, data_group: str, dry_run: bool, **flags:
         pass
     for folder in folders:
         click.echo(f"results: {folder}" if planned.look.models else f"sealed: {folder}")
-    for line in _said(planned):
+    for line in (*_said(planned), *_crowd(planned)):
         click.echo(line)
 
 
@@ -73,3 +73,11 @@ def _said(planned: PredictPlan) -> Iterator[str]:
     if planned.look.models and folder.images_of(planned.look.group):
         yield "no label is known, so there is nothing to compare with"
         yield from sentences(planned)
+
+
+def _crowd(planned: PredictPlan) -> Iterator[str]:
+    """Yield whom pulled models have seen, as far as it is told."""
+    from clinicadl.engine.pulled import crowd
+
+    if planned.look.models:
+        yield from crowd(planned.look.maps, planned.verdict)

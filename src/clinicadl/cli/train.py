@@ -100,13 +100,10 @@ def _train(
     *,
     dry_run: bool,
 ) -> None:
-    from clinicadl.config.read import experiment
     from clinicadl.engine.train import ready
 
     jobs, others = jobs_of(flags)
-    nested = given(others)
-    nested.setdefault("task", {})["name"] = task
-    config = experiment(nested, file=config_file)
+    config = asked(task, config_file, others)
     planned = ready(config, output_maps_directory, jobs=jobs)
     if dry_run:
         describe(planned, config)
@@ -114,6 +111,15 @@ def _train(
         show_jobs(planned, output_maps_directory, config.validation.chosen(), jobs)
         return
     complete(planned, output_maps_directory, jobs)
+
+
+def asked(task: str, config_file: Path | None, flags: Mapping[str, Any]) -> ExperimentConfig:
+    """Return the experiment that a command stands for."""
+    from clinicadl.config.read import experiment
+
+    nested = given(flags)
+    nested.setdefault("task", {})["name"] = task
+    return experiment(nested, file=config_file)
 
 
 def jobs_of(flags: Mapping[str, Any]) -> tuple[JobsConfig, dict[str, Any]]:

@@ -57,6 +57,13 @@ class GroupConfig(Section):
         min_length=1,
     )
 
+    accept_unlike: str | None = setting(
+        None,
+        "Go on though images are not like those that pulled models know: the reason, which is "
+        "written beside what comes of it",
+        min_length=1, pattern=r"\S",
+    )  # fmt: skip
+
     @model_validator(mode="after")
     def _is_an_image_or_a_table(self) -> GroupConfig:
         if self.image and (self.participants_tsv or self.multi_cohort or self.diagnoses):

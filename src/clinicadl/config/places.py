@@ -75,7 +75,7 @@ def replaced(
 
 def absolute(config: ExperimentConfig) -> ExperimentConfig:
     """Return the experiment with whole paths, so that it can be resumed from any folder."""
-    return replaced(config, lambda _, place: _whole(place))
+    return replaced(config, lambda _, place: whole(place))
 
 
 def moved(config: ExperimentConfig, given: Places) -> ExperimentConfig:
@@ -94,7 +94,7 @@ def moved(config: ExperimentConfig, given: Places) -> ExperimentConfig:
 
     def along(name: str, place: Path | str) -> Path | str:
         if name in named:
-            return _whole(place)
+            return whole(place)
         if not Path(place).is_relative_to(before):
             return place
         there = now / Path(place).relative_to(before)
@@ -103,7 +103,8 @@ def moved(config: ExperimentConfig, given: Places) -> ExperimentConfig:
     return replaced(new, along)
 
 
-def _whole(place: Path | str) -> Path | str:
+def whole(place: Path | str) -> Path | str:
+    """Return the whole path of a place; what is only a name in the CAPS stays one."""
     if isinstance(place, Path):
         return place.absolute()
     # An extraction JSON, or the name of one in the CAPS.

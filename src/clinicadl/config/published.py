@@ -15,7 +15,7 @@ from clinicadl.errors import InvalidDataError, listed
 
 logger = logging.getLogger(__name__)
 
-_TASKS = {"Classification": "classification", "Regression": "regression",
+TASK_SECTIONS = {"Classification": "classification", "Regression": "regression",
           "Reconstruction": "reconstruction"}  # fmt: skip
 """Section -> the task that it is of."""
 _SKIPPED = ("Random_Search",)
@@ -170,6 +170,8 @@ class Translated(NamedTuple):
     """Where a setting stands in our configuration -> where it stands in the file."""
     unsupported: dict[str, Any]
     """Key -> value that we cannot honour."""
+    idle: tuple[str, ...] = ()
+    """Keys that have no effect here."""
 
 
 class _Said(NamedTuple):
@@ -224,7 +226,7 @@ def translated(content: Mapping[str, Any], *, task: str | None, where: Path) -> 
     values = _by_key(said, task, where)
     network = _network(values, task, where)
     settings: dict[str, Any] = {"task": {"name": task}}
-    spelt = {}
+    spelt, idle = {}, []
     where_of = _places(task, network)
     for key, path in where_of.items():
         value = _turned(values[key], values) if key in values else None
@@ -232,13 +234,19 @@ def translated(content: Mapping[str, Any], *, task: str | None, where: Path) -> 
             continue
         if path is None or _is_idle(key, values, network):
             if values[key].value != _DEFAULTS.get(key, values[key].value):
-                logger.warning("%s has no effect here and is left out", values[key].spelt)
+                idle.append(values[key].spelt)
             continue
         spelt[path] = values[key].spelt
         _put(settings, path, value)
     for key, value in FIXED.get(network, {}).items():
         _put(settings, where_of[key] or (), value)
-    return Translated(settings, spelt, _unsupported(values))
+    return Translated(settings, spelt, _unsupported(values), tuple(idle))
+
+
+def warn_of_idle(found: Translated) -> None:
+    """Log the keys that have no effect here."""
+    for key in found.idle:
+        logger.warning("%s has no effect here and is left out", key)
 
 
 def _put(settings: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -266,13 +274,13 @@ def extraction(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _task(content: Mapping[str, Any]) -> str:
     """Return the task that a file is about, as far as it says so."""
-    named = [task for section, task in _TASKS.items() if section in content]
+    named = [task for section, task in TASK_SECTIONS.items() if section in content]
     if TASK in content:
         return str(content[TASK])
     return named[0] if len(named) == 1 else "classification"
 
 
-def _keys(section: str) -> list[str]:
+def keys_of(section: str) -> list[str]:
     """Return the keys of a section, old ones last."""
     known = [*SETTINGS[section], *NOT_YET.get(section, ()), *UNREAD.get(section, ())]
     old = {**RENAMED, **OPPOSITES}
@@ -280,7 +288,7 @@ def _keys(section: str) -> list[str]:
 
 
 def _all_keys() -> list[str]:
-    of_sections = [key for section in SETTINGS for key in _keys(section)]
+    of_sections = [key for section in SETTINGS for key in keys_of(section)]
     return list(dict.fromkeys([*of_sections, *RECORDED, *DERIVED, *EXTRACTION]))
 
 
@@ -293,7 +301,7 @@ def _of_sections(content: Mapping[str, Any], task: str, where: Path) -> Iterator
         A section or key is unknown.
     """
     for section, keys in content.items():
-        if section in _SKIPPED or _TASKS.get(section, task) != task:
+        if section in _SKIPPED or TASK_SECTIONS.get(section, task) != task:
             continue
         if section not in SETTINGS or not isinstance(keys, Mapping):
             raise InvalidDataError(
@@ -301,7 +309,7 @@ def _of_sections(content: Mapping[str, Any], task: str, where: Path) -> Iterator
                 fix=f"The nearest known one is {listed(nearest(section, SETTINGS))}",
             )  # fmt: skip
         for key, value in keys.items():
-            if key not in _keys(section):
+            if key not in keys_of(section):
                 _refuse_key(key, section, f"{where}, {section}")
             yield _Said(key, value, f"{section}.{key}", value)
 
@@ -314,8 +322,8 @@ def _refuse_key(key: str, section: str, where: str) -> NoReturn:
     InvalidDataError
         Always.
     """
-    homes = [one for one in SETTINGS if key in _keys(one)]
-    near = nearest(key, _keys(section) or _all_keys())
+    homes = [one for one in SETTINGS if key in keys_of(one)]
+    near = nearest(key, keys_of(section) or _all_keys())
     fix = f"It belongs to {listed(homes)}" if homes else f"The nearest known one is {listed(near)}"
     raise InvalidDataError(f"The key {key} is not known", where=where, fix=fix)
 
@@ -362,7 +370,7 @@ def _by_key(said: Iterable[_Said], task: str, where: Path) -> dict[str, _Said]:
         found[one.key] = one
     if TASK in found and found[TASK].value != task:
         # Label, loss and metrics of a record belong to its task, as its sections would.
-        own = [key for section in _TASKS for key in SETTINGS[section]]
+        own = [key for section in TASK_SECTIONS for key in SETTINGS[section]]
         return {key: one for key, one in found.items() if key not in own}
     return found
 
@@ -404,7 +412,7 @@ def _places(task: str, network: str) -> dict[str, tuple[str, ...] | None]:
     """Return key -> where we have it; None for a parameter that neither of the two rows has."""
     rows = {"task": task, "network": network}
     ours = {place.path for place in places(ExperimentConfig, rows=rows)}
-    sections = [keys for name, keys in SETTINGS.items() if _TASKS.get(name, task) == task]
+    sections = [keys for name, keys in SETTINGS.items() if TASK_SECTIONS.get(name, task) == task]
     found: dict[str, tuple[str, ...] | None] = {}
     for key, place in (pair for keys in (*sections, RECORDED) for pair in keys.items()):
         candidates = [tuple(place.split("."))]

@@ -11,11 +11,13 @@ from clinicadl.config.base import Section, setting
 class ReportConfig(Section):
     """The page, and its figures."""
 
-    maps_directory: Path = setting(..., "MAPS")
+    maps_directory: Path = setting(..., "MAPS, or the folder of a search")
     format: Literal["html", "md", "json"] = setting(
         "html", "A page for a browser, text in Markdown, or everything as JSON"
     )
-    output: Path | None = setting(None, "File to be made (default: report.FORMAT in the MAPS)")
+    output: Path | None = setting(
+        None, "File to be made (default: report.FORMAT in the MAPS, search.FORMAT of a search)"
+    )
     figures: Path | None = setting(None, "Folder that gets each figure as SVG and PNG, too")
     covariates_tsv: Path | None = setting(
         None,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from clinicadl.engine import rescans
-from clinicadl.engine.groups import THIS_MAPS, seen_by, seen_of
 from clinicadl.engine.rescans import Drawable
+from clinicadl.engine.seen import THIS_MAPS, seen_by, seen_of
 from clinicadl.errors import ClinicaDLError, MissingInputError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict

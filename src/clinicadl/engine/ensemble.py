@@ -7,11 +7,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from clinicadl.config.predict import PredictConfig
+from clinicadl.engine import votes
 from clinicadl.engine.groups import Look
 from clinicadl.errors import MissingInputError, UsageError, listed
 from clinicadl.layouts.maps import names, outcomes
 from clinicadl.tasks import vote
-from clinicadl.tasks.base import IMAGE, TRUE_LABEL
+from clinicadl.tasks.base import IMAGE, TRUE_LABEL, part_column
 from clinicadl.tasks.classification import ClassificationTask
 from clinicadl.tasks.regression import RegressionTask
 
@@ -50,8 +51,11 @@ def check(config: PredictConfig, look: Look) -> None:
                 found=f"by {metric} split {listed(splits)}",
                 fix="Train the other splits, or leave it out",
             )  # fmt: skip
+        home, is_pulled = look.maps.path, look.maps.record.pulled is not None
         tables = [
-            names.predictions(names.results(look.maps.path, split, metric, names.VALIDATION), IMAGE)
+            names.votes(home, split, metric)
+            if is_pulled
+            else names.predictions(names.results(home, split, metric, names.VALIDATION), IMAGE)
             for split in splits
         ]
         gone = [path for path in tables if not path.is_file()]
@@ -84,7 +88,7 @@ def together(look: Look, metric: str, weights: str) -> Together:
        reproducible neuroimaging processing, 2022, section 2.2.
     """
     said = _said(look, metric, look.name)
-    basis = _said(look, metric, names.VALIDATION) if weights == "validation" else None
+    basis = _basis(look, metric) if weights == "validation" else None
     task = look.task
     if isinstance(task, ClassificationTask):
         shares = vote.equal(said, SPLIT) if basis is None else vote.weights(
@@ -117,6 +121,18 @@ def _said(look: Look, metric: str, name: str) -> pd.DataFrame:
         )
         for split in _splits(look, metric)
     ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _basis(look: Look, metric: str) -> pd.DataFrame:
+    """Return what the models by a metric said of their validation, or what gives the same say."""
+    if look.maps.record.pulled is None:
+        return _said(look, metric, names.VALIDATION)
+    tables = []
+    for split in _splits(look, metric):
+        rows = outcomes.read_votes(look.maps.path, split, metric, IMAGE)
+        table = votes.expanded(look.task, rows, part_column(IMAGE))
+        tables.append(table.assign(**{SPLIT: split}))
     return pd.concat(tables, ignore_index=True)
 
 

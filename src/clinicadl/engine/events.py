@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -80,6 +80,14 @@ class SplitInterrupted:
 
 
 Event = SplitStarted | BatchDone | Evaluated | SplitEnded | SplitInterrupted
+
+
+Judge = Callable[[Event], bool]
+"""Says of an event whether the training ends with it."""
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """A judge ended a training between two epochs; it could go on."""
 
 
 class Observer(Protocol):

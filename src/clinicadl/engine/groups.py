@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,26 +12,23 @@ from torch import nn
 
 from clinicadl.config.compute import ComputeConfig
 from clinicadl.config.groups import GroupConfig
-from clinicadl.engine import one_image, plan, rescans
+from clinicadl.engine import domain, one_image, plan, rescans
 from clinicadl.engine.devices import Device, resolve
+from clinicadl.engine.seen import seen_by
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
-from clinicadl.guard.facts import Defined, Purpose, Seen
-from clinicadl.layouts import caps, files
-from clinicadl.layouts.maps import folder, ledger, names, seals, signatures
+from clinicadl.guard.facts import Defined, Finding, Purpose
+from clinicadl.layouts import caps, files, search
+from clinicadl.layouts.maps import folder, ledger, names, pruned, seals
 from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.ledger import Entry, Event
-from clinicadl.layouts.maps.signatures import SeenSignatures
 from clinicadl.networks import weights
 from clinicadl.tables import sessions
 from clinicadl.tables.cohorts import COHORT, Member, members
 from clinicadl.tasks.base import Task
 from clinicadl.transforms.pipeline import output_shape
-
-THIS_MAPS = "this MAPS"
-"""How sentences call the MAPS that is looked at, among those its first weights come from."""
 
 
 class Model(NamedTuple):
@@ -98,7 +96,7 @@ def opened(
     MissingInputError
         A model, table or column is absent.
     """
-    found = folder.open_maps(maps)
+    found = _whole(maps)
     folder.check_group_name(name)
     check.evaluation(name, (), seen=(), hashes={}).enforce(None)
     is_new = config.overwrite or not folder.has_group(maps, name)
@@ -123,6 +121,12 @@ def opened(
         device=_device(config),
         purpose=purpose,
     )
+
+
+def _whole(maps: Path) -> Maps:
+    """Return a MAPS whose training was not ended early by a search."""
+    pruned.refuse(maps)
+    return folder.open_maps(maps)
 
 
 def _device(config: GroupConfig) -> Device:
@@ -165,10 +169,27 @@ def _refuse_sealed(
 
 
 def _defined(maps: Path) -> list[Defined]:
-    """Return the data groups of users, for the guard."""
-    return [
+    """Return the data groups of users, for the guard; those of other trials of a search as well."""
+    own = [
         Defined(one.name, sessions.sessions_of(one.table), one.is_sealed, one.unsealed, one.n_looks)
         for one in seals.states(maps)
+    ]
+    return own + [found for trial in search.siblings(maps) for found in _looked_at(trial)]
+
+
+def _looked_at(trial: Path) -> list[Defined]:
+    """Return the data groups that another trial of the same search was evaluated on."""
+    looks = ledger.read(trial)
+    names_of = looks.loc[looks["event"] == ledger.LOOK, "group"]
+    return [
+        Defined(
+            name,
+            sessions.sessions_of(folder.read_group(trial, name).table),
+            n_looks=int((names_of == name).sum()),
+            by=trial.name,
+        )
+        for name in dict.fromkeys(names_of)
+        if folder.has_group(trial, name)
     ]
 
 
@@ -196,11 +217,13 @@ def guarded(look: Look, stored: Stored) -> Verdict:
     ------
     LeakageError
         The models have seen participants of the group.
+    InvalidDataError
+        The models were pulled, and do not know such images.
     """
     verdict = check.evaluation(
         look.name,
         sessions.sessions_of(look.group.table),
-        seen=seen_by(look.maps.path),
+        seen=seen_by(look.maps.path, sessions.sessions_of(look.group.table), stored.hashes),
         hashes=stored.hashes,
         edits=plan.edits(look.tables),
         defined=_defined(look.maps.path),
@@ -208,9 +231,36 @@ def guarded(look: Look, stored: Stored) -> Verdict:
         signatures=stored.signatures,
     ).enforce(look.config.accept_leakage)
     picture = names.group_pairs(names.group(look.maps.path, look.name))
-    drawn = tuple(rescans.with_picture(one, picture) for one in verdict.findings)
+    findings = (*verdict.findings, *_unlike(look, stored))
+    drawn = tuple(rescans.with_picture(one, picture) for one in findings)
     plan.announce(replace(verdict, findings=drawn))
     return replace(verdict, findings=drawn)
+
+
+def _unlike(look: Look, stored: Stored) -> Iterator[Finding]:
+    """Yield what is off with images that pulled models do not know, where that is accepted.
+
+    Raises
+    ------
+    InvalidDataError
+        It is not.
+    """
+    if look.purpose == "seal":
+        return
+    with one_image.at_hand(look.maps, look.group, stored):
+        keys = list(dict.fromkeys(sessions.sessions_of(look.group.table)))
+        found = domain.differences(look.maps, stored, keys, folder.images_of(look.group))
+    if not found:
+        return
+    sentence = f"{len(found)} of {len(keys)} images are not like those that the models know"
+    if look.config.accept_unlike is None:
+        raise InvalidDataError(
+            sentence, where=f"groups/{look.name}", found=listed(found.values(), most=3),
+            fix="Look whether modality, preprocessing and orientation are those of training; to go "
+            "on in spite of it, say why with --accept-unlike REASON",
+        )  # fmt: skip
+    said = f"{sentence}: {listed(found.values())}; accepted: {look.config.accept_unlike.strip()}"
+    yield Finding("unlike-images", "warn", said, tuple(dict.fromkeys(key[0] for key in found)))
 
 
 def enter(look: Look, stored: Stored, verdict: Verdict, *, reason: str | None = None) -> None:
@@ -412,39 +462,6 @@ def stored_of(maps: Maps, group: Group) -> Stored:
             fix="Prepare the same preprocessing on the same grid",
         )  # fmt: skip
     return stored
-
-
-def seen_by(maps: Path) -> list[Seen]:
-    """Return what each model of a MAPS saw, with what the images show of heads.
-
-    Raises
-    ------
-    InvalidDataError
-        The signatures are damaged.
-    """
-    return seen_of(folder.read_seen(maps), signatures.read(names.seen_signatures(maps)))
-
-
-def seen_of(table: pd.DataFrame, shown: SeenSignatures | None = None) -> list[Seen]:
-    """Return what each model saw: that of a MAPS, and those that its first weights come from.
-
-    Parameters
-    ----------
-    table
-        As `clinicadl.layouts.maps.names.seen` holds it; a hash that is not known is empty.
-    shown
-        As `clinicadl.layouts.maps.names.seen_signatures` holds it.
-    """
-    known = shown or {}
-    return [
-        Seen(
-            str(who) or THIS_MAPS,
-            tuple(sessions.sessions_of(rows)),
-            dict(zip(rows["image_sha256"], sessions.sessions_of(rows), strict=True)),
-            known.get(str(who), {}),
-        )
-        for who, rows in table.groupby("seen_by", sort=True)
-    ]
 
 
 def networks_of(look: Look, stored: Stored, model: Model) -> dict[int | None, nn.Module]:

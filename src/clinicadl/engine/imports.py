@@ -19,7 +19,7 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.published import extraction
 from clinicadl.config.read import recorded
 from clinicadl.config.task import Reconstruction
-from clinicadl.engine.groups import seen_of
+from clinicadl.engine.seen import seen_of
 from clinicadl.errors import (
     ClinicaDLError,
     InvalidDataError,

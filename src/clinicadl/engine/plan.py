@@ -21,6 +21,7 @@ from clinicadl.engine.need import Need, need
 from clinicadl.engine.shuffled import shuffled
 from clinicadl.engine.stored import Stored, prepared
 from clinicadl.engine.targets import targets_of
+from clinicadl.engine.transfer import Ancestry
 from clinicadl.errors import InvalidDataError, UsageError, listed
 from clinicadl.guard import check, proof
 from clinicadl.guard.check import Verdict
@@ -54,6 +55,23 @@ class SplitPlan:
     number: int
     train: pd.DataFrame
     validation: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Who is in which split, before any image is looked at."""
+
+    cohorts: tuple[Member, ...]
+    are_several: bool
+    """Whether the cohorts are those that two tables name."""
+    tables: Mapping[Member, Sequence[SplitTables]]
+    """The tables of each split of each cohort."""
+    splits: tuple[SplitPlan, ...]
+
+    @property
+    def everyone(self) -> pd.DataFrame:
+        """The samples of all splits, train before validation."""
+        return pd.concat([table for one in self.splits for table in (one.train, one.validation)])
 
 
 @dataclass(frozen=True)
@@ -92,38 +110,24 @@ def plan(config: ExperimentConfig) -> Plan:
         The network cannot take these images, or there is no such device.
     """
     check_task(config.network, config.task.kind)
-    data = config.data
-    cohorts = cohort_tables.members(
-        data.caps_directory, data.tsv_directory,
-        is_multi=data.multi_cohort, diagnoses=data.diagnoses,
-    )  # fmt: skip
-    extractions = _extractions(config, cohorts)
+    who = divided(config)
+    cohorts, planned, everyone = who.cohorts, who.splits, who.everyone
+    extractions = extractions_of(config, cohorts)
     device = resolve(config.compute)
-    tables = {one: _tables(config, one) for one in cohorts}
-    planned = _planned(config, tables)
-    everyone = pd.concat([table for one in planned for table in (one.train, one.validation)])
     codes = _codes(config.task, planned, everyone)
     task: Task = config.task.build(codes)
-    _check_targets(config, task, planned, tables)
+    _check_targets(config, task, planned, who.tables)
     stored = prepared({one.name: one.caps for one in cohorts}, extractions, everyone)
     check_keep(task, after_training(config.task), stored, everyone)
     input_shape = output_shape(config.transforms, stored.shape)
     check_augmentation(config.transforms, input_shape)
     n_parts = len(stored.parts)
-    network = _network(config, input_shape, n_parts, task.n_outputs)
+    network = network_of(config, input_shape, n_parts, task.n_outputs)
     outputs = _outputs(config, planned, network, input_shape, n_parts, device.ranks.world)
     if isinstance(config.task, Reconstruction):
         config = _with_loss(config, config.task, outputs, input_shape)
         task = config.task.build(codes)
-    ancestry = transfer.ancestry(config, [one.number for one in planned])
-    held_out = [path for one in cohorts for path in splits.test_tables(one.tables)]
-    read = [*held_out, *(path for some in tables.values() for one in some for path in one[1:])]
-    verdict = check.training(
-        [training_split(one) for one in planned], test=_sessions_of(held_out), test_tables=held_out,
-        ancestors=ancestry.ancestors, edits=edits(read),
-        cohorts=_cohorts_of(everyone) if data.multi_cohort else {},
-        hashes=stored.hashes,
-    )  # fmt: skip
+    ancestry = ancestry_of(config, who)
     return Plan(
         config=config,
         extractions=extractions,
@@ -135,10 +139,68 @@ def plan(config: ExperimentConfig) -> Plan:
         task=task,
         device=device,
         needed=need(config, network, input_shape, n_parts, device),
-        tables=_hashes(config, read),
+        tables=_hashes(config, _read(who)),
         parents=ancestry.parents,
-        verdict=verdict,
+        verdict=verdict(who, ancestry, hashes=stored.hashes),
     )
+
+
+def divided(config: ExperimentConfig) -> Divided:
+    """Return who is in which split, from the tables alone.
+
+    Raises
+    ------
+    MissingInputError
+        A folder, table or column is absent.
+    InvalidDataError
+        A table is wrong, or a label is missing.
+    UsageError
+        The folder holds another number of splits.
+    """
+    data = config.data
+    cohorts = cohort_tables.members(
+        data.caps_directory, data.tsv_directory,
+        is_multi=data.multi_cohort, diagnoses=data.diagnoses,
+    )  # fmt: skip
+    tables = {one: _tables(config, one) for one in cohorts}
+    return Divided(cohorts, data.multi_cohort, tables, _planned(config, tables))
+
+
+def ancestry_of(config: ExperimentConfig, who: Divided) -> Ancestry:
+    """Return where the first weights of an experiment come from, and whom they saw."""
+    everybody = [*sessions.sessions_of(who.everyone), *_sessions_of(_held_out(who))]
+    return transfer.ancestry(config, [one.number for one in who.splits], everybody)
+
+
+def verdict(who: Divided, ancestry: Ancestry, *, hashes: Mapping[Session, str]) -> Verdict:
+    """Return what the guard says of a training.
+
+    Parameters
+    ----------
+    who
+        Who is in which split.
+    ancestry
+        Where first weights come from.
+    hashes
+        Content hash of the image of each session; none where no image was looked at.
+    """
+    held_out = _held_out(who)
+    return check.training(
+        [training_split(one) for one in who.splits], test=_sessions_of(held_out),
+        test_tables=held_out, ancestors=ancestry.ancestors, edits=edits(_read(who)),
+        cohorts=_cohorts_of(who.everyone) if who.are_several else {}, hashes=hashes,
+    )  # fmt: skip
+
+
+def _held_out(who: Divided) -> list[Path]:
+    """Return the tables of the test sets that were set apart before."""
+    return [path for one in who.cohorts for path in splits.test_tables(one.tables)]
+
+
+def _read(who: Divided) -> list[Path]:
+    """Return all tables that decide who is in which set."""
+    of_splits = [path for some in who.tables.values() for one in some for path in one[1:]]
+    return [*_held_out(who), *of_splits]
 
 
 def _hashes(config: ExperimentConfig, tables: Iterable[Path]) -> dict[str, str]:
@@ -351,7 +413,7 @@ def _with_loss(
     return config.model_copy(update={"task": task})
 
 
-def _extractions(config: ExperimentConfig, cohorts: Sequence[Member]) -> tuple[Extraction, ...]:
+def extractions_of(config: ExperimentConfig, cohorts: Sequence[Member]) -> tuple[Extraction, ...]:
     """Return the extraction of each channel.
 
     Raises
@@ -369,7 +431,7 @@ def _extractions(config: ExperimentConfig, cohorts: Sequence[Member]) -> tuple[E
     return found
 
 
-def _network(
+def network_of(
     config: ExperimentConfig, shape: tuple[int, ...], n_parts: int, n_outputs: int
 ) -> nn.Module:
     """Return the network on torch's meta device, where it costs no memory and draws nothing.

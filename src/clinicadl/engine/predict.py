@@ -13,7 +13,7 @@ import torch
 from clinicadl.config.predict import PredictConfig
 from clinicadl.data import order
 from clinicadl.data.batches import Loader, readers_watched
-from clinicadl.engine import ensemble, groups, one_image
+from clinicadl.engine import ensemble, groups, one_image, votes
 from clinicadl.engine.devices import memory
 from clinicadl.engine.evaluate import evaluate, predictions
 from clinicadl.engine.given_back import Keep, check_keep, gives_back, watching
@@ -298,9 +298,13 @@ def _basis(planned: PredictPlan, model: Model) -> pd.DataFrame:
     """Return what the model said of the parts of validation, by which parts are weighed."""
     if len(planned.stored.parts) == 1:
         return pd.DataFrame()
-    return outcomes.read_predictions(
-        planned.look.maps.path, *model, names.VALIDATION, planned.stored.mode
-    )
+    maps, mode = planned.look.maps, planned.stored.mode
+    if maps.record.pulled is not None:
+        rows = outcomes.read_votes(maps.path, *model, mode)
+        return (
+            votes.expanded(planned.look.task, rows, part_column(mode)) if rows else pd.DataFrame()
+        )
+    return outcomes.read_predictions(maps.path, *model, names.VALIDATION, mode)
 
 
 def _marked(level: Level, reason: str) -> Level:

@@ -15,11 +15,11 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.config.places import Places
 from clinicadl.engine import repeat, split_jobs, train, watch
-from clinicadl.engine.events import Observer
+from clinicadl.engine.events import Judge, Observer
 from clinicadl.engine.plan import Plan
 from clinicadl.errors import CannotResumeError, MissingInputError, UsageError, listed
 from clinicadl.jobs import Jobs
-from clinicadl.layouts.maps import folder, names
+from clinicadl.layouts.maps import folder, names, pruned
 from clinicadl.layouts.maps import moved as moves
 from clinicadl.layouts.maps.folder import Maps
 from clinicadl.layouts.maps.moved import Moved
@@ -143,10 +143,18 @@ def ready(
     return Resumption(opened, planned, left, moved)
 
 
-def run(found: Resumption, *, observers: Sequence[Observer] = ()) -> None:
-    """Go on in this process, as `ready` found it possible."""
+def run(
+    found: Resumption, *, observers: Sequence[Observer] = (), judge: Judge | None = None
+) -> None:
+    """Go on in this process, as `ready` found it possible.
+
+    Raises
+    ------
+    Stopped
+        The judge ended the training.
+    """
     _take_note(found)
-    train.train_splits(found.planned, found.maps.path, found.splits, observers)
+    train.train_splits(found.planned, found.maps.path, found.splits, observers, judge=judge)
 
 
 def submit(found: Resumption, jobs: JobsConfig) -> Jobs:
@@ -156,6 +164,8 @@ def submit(found: Resumption, jobs: JobsConfig) -> Jobs:
 
 
 def _take_note(found: Resumption) -> None:
+    if found.planned.device.ranks.is_first:
+        pruned.remove(found.maps.path)
     if found.moved is not None and found.planned.device.ranks.is_first:
         with folder.shared(found.maps.path):
             moves.write(found.maps.path, found.moved)

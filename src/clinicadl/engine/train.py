@@ -19,9 +19,10 @@ from clinicadl.config.jobs import HERE, JobsConfig
 from clinicadl.data.batches import readers_watched
 from clinicadl.engine import need, rescans, split_jobs, watch
 from clinicadl.engine.devices import deterministic, memory
-from clinicadl.engine.events import Observer, SplitInterrupted
+from clinicadl.engine.events import Judge, Observer, SplitInterrupted, Stopped
 from clinicadl.engine.one_split import layers, train_split
 from clinicadl.engine.plan import Plan, announce, plan, training_split
+from clinicadl.engine.seen import unnamed_of
 from clinicadl.errors import UsageError
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
@@ -30,6 +31,7 @@ from clinicadl.jobs import check as check_jobs
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import folder, names, outcomes, signatures
 from clinicadl.layouts.maps.folder import Maps
+from clinicadl.layouts.maps.hidden import Hidden
 from clinicadl.layouts.maps.record import Record, generated_by
 from clinicadl.layouts.maps.signatures import Signatures
 from clinicadl.tables import sessions
@@ -110,15 +112,23 @@ def submit(planned: Plan, maps: Path, jobs: JobsConfig) -> Jobs:
         raise
 
 
-def run(planned: Plan, maps: Path, *, observers: Sequence[Observer] = ()) -> Maps:
-    """Train as planned by `ready`, and write everything into the new MAPS; else as `train`."""
+def run(
+    planned: Plan, maps: Path, *, observers: Sequence[Observer] = (), judge: Judge | None = None
+) -> Maps:
+    """Train as planned by `ready`, and write everything into the new MAPS; else as `train`.
+
+    Raises
+    ------
+    Stopped
+        The judge ended the training.
+    """
     ranks = planned.device.ranks
     # All have seen that there is nothing yet.
     ranks.wait()
     if ranks.is_first:
         _create(planned, maps, planned.device.to_record())
     ranks.wait()
-    train_splits(planned, maps, planned.config.validation.chosen(), observers)
+    train_splits(planned, maps, planned.config.validation.chosen(), observers, judge=judge)
     return folder.open_maps(maps)
 
 
@@ -142,6 +152,7 @@ def _create(planned: Plan, maps: Path, resolved: Mapping[str, Any]) -> None:
         ),
         layers=layers(planned),
         shown=_all_signatures(planned, own),
+        unnamed=_all_unnamed(planned),
     )
     rescans.draw(findings, names.seen_pairs(maps), [rescans.images_of(planned.stored)])
 
@@ -154,6 +165,17 @@ def _all_signatures(planned: Plan, own: Signatures) -> dict[str, Signatures]:
         theirs = signatures.read(names.seen_signatures(source))
         shown |= {who or str(source.resolve()): some for who, some in theirs.items()}
     return shown
+
+
+def _all_unnamed(planned: Plan) -> list[Hidden]:
+    """Return whom all ancestors saw that nobody knows by name."""
+    source = planned.config.transfer.transfer_path
+    if source is None:
+        return []
+    return [
+        one.model_copy(update={"who": one.who or str(source.resolve())})
+        for one in unnamed_of(source)
+    ]
 
 
 def ready(config: ExperimentConfig, maps: Path, *, jobs: JobsConfig = HERE) -> Plan:
@@ -253,12 +275,28 @@ def everybody_seen(planned: Plan, record: Record | None = None) -> pd.DataFrame:
 
 
 def train_splits(
-    planned: Plan, maps: Path, chosen: Sequence[int], observers: Sequence[Observer]
+    planned: Plan,
+    maps: Path,
+    chosen: Sequence[int],
+    observers: Sequence[Observer],
+    *,
+    judge: Judge | None = None,
 ) -> None:
     """Train those splits of a MAPS that are not trained to their end.
 
+    Parameters
+    ----------
+    planned, maps, chosen
+        The plan, the MAPS and the splits.
+    observers
+        Told of everything.
+    judge
+        Asked then whether the training ends here.
+
     Raises
     ------
+    Stopped
+        The judge ended the training.
     OutputError
         Another process trains one of them, or has the MAPS alone.
     UsageError
@@ -286,6 +324,8 @@ def train_splits(
                     for event in train_split(planned, one, maps):
                         if is_first:
                             watching.tell(event)
+                        if judge is not None and judge(event):
+                            raise Stopped
             except BaseException:
                 if is_first:
                     watching.tell(SplitInterrupted(one.number))

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from clinicadl.config.experiment import ExperimentConfig
+from clinicadl.engine.seen import unnamed_of
 from clinicadl.errors import MissingInputError, UsageError, listed
+from clinicadl.guard import hidden
 from clinicadl.guard.facts import Ancestor
 from clinicadl.layouts.caps import Session
 from clinicadl.layouts.maps import folder, names
@@ -35,13 +37,25 @@ class Ancestry(NamedTuple):
     """The MAPS whose weights are taken."""
 
 
-def ancestry(config: ExperimentConfig, splits: Sequence[int]) -> Ancestry:
+def ancestry(config: ExperimentConfig, splits: Sequence[int], keys: Sequence[Session]) -> Ancestry:
     """Return the ancestors of an experiment.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    splits
+        Every split that its tables define.
+    keys
+        Who is in them, and in the test sets: of those whom a source saw and nobody knows by name,
+        these alone can be told.
 
     Raises
     ------
     MissingInputError
         There is no such MAPS, or it has no best model for one of the splits.
+    InvalidDataError
+        What it says of whom it has seen is damaged.
     """
     source = config.transfer.transfer_path
     if source is None:
@@ -56,7 +70,12 @@ def ancestry(config: ExperimentConfig, splits: Sequence[int]) -> Ancestry:
     )
     parents = (own, *maps.record.parents)
     seen = sessions.sessions_of(folder.read_seen(source))
-    return Ancestry(parents, _for_guard(parents, seen), source)
+    unnamed = [
+        ancestor
+        for one in unnamed_of(source)
+        for ancestor in hidden.ancestors(one, one.who or own.path, keys)
+    ]
+    return Ancestry(parents, (*_for_guard(parents, seen), *unnamed), source)
 
 
 def check(config: ExperimentConfig, network: nn.Module, n_parts: int) -> Match | None:

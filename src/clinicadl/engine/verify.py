@@ -14,8 +14,9 @@ from clinicadl.config import places
 from clinicadl.engine import repeat, train
 from clinicadl.engine.devices import threads
 from clinicadl.engine.events import Observer
-from clinicadl.engine.groups import seen_of, stored_of
+from clinicadl.engine.groups import stored_of
 from clinicadl.engine.plan import plan
+from clinicadl.engine.seen import seen_by
 from clinicadl.errors import ClinicaDLError, InvalidDataError, MissingInputError, UsageError, listed
 from clinicadl.guard import check
 from clinicadl.guard.facts import TrainingSplit
@@ -151,6 +152,11 @@ def _chosen(opened: Maps, trained: Sequence[int], split: int | None) -> int:
     UsageError
         There is none.
     """
+    if opened.record.pulled is not None:
+        raise UsageError(
+            "The images and tables that a pulled model was trained on are not here",
+            where="--rerun", fix="Ask those who shared it",
+        )  # fmt: skip
     if opened.record.imported is not None:
         raise UsageError(
             "The bits of another release do not come out again", where="--rerun",
@@ -170,6 +176,7 @@ def _files(maps: Path, record: Record, trained: Sequence[int]) -> Iterator[Step]
         names.group(maps, name, number)
         for name in names.OWN_GROUPS
         for number in range(max(record.config.validation.n_splits, 1))
+        if record.pulled is None
     }
     defined = sorted(groups | {names.group(maps, name) for name in _own_groups(maps)})
     results = [home for number in (*trained, None) for home in _results(maps, number, record)]
@@ -198,7 +205,7 @@ def _results(maps: Path, number: int | None, record: Record) -> Iterator[Path]:
 
     Those of the ensemble of all splits (None) need not.
     """
-    is_ours = record.imported is None and number is not None
+    is_ours = record.imported is None and record.pulled is None and number is not None
     ours = tuple(record.config.task.selection_metrics) if is_ours else ()
     for metric in sorted({*names.selection_metrics(maps, number), *ours}):
         looked = [path for path in names.best(maps, number, metric).glob("*") if path.is_dir()]
@@ -244,6 +251,9 @@ def _without_places(record: Record, network: Mapping[str, Any]) -> dict[str, Any
 def _guard_of_training(opened: Maps) -> Iterator[Step]:
     """Ask the guard about the groups as they are now, and compare them with who was seen."""
     maps, record = opened
+    if record.pulled is not None:
+        yield Step(UNCHECKED, "train and validation: they were pulled without names")
+        return
     splits, everybody = [], set()
     for number in range(max(record.config.validation.n_splits, 1)):
         try:
@@ -280,12 +290,8 @@ def _own_groups(maps: Path) -> list[str]:
 def _guard_of_group(maps: Path, name: str, trained: Sequence[int]) -> Iterator[Step]:
     """Ask the guard about a data group again, and compare its table with the last look at it."""
     group = folder.read_group(maps, name)
-    verdict = check.evaluation(
-        name,
-        sessions.sessions_of(group.table),
-        seen=seen_of(folder.read_seen(maps)),
-        hashes=folder.image_hashes(group),
-    )
+    keys, known = sessions.sessions_of(group.table), folder.image_hashes(group)
+    verdict = check.evaluation(name, keys, seen=seen_by(maps, keys, known), hashes=known)
     refusals = [one for one in verdict.findings if one.severity == "refuse"]
     different = []
     (became,) = (one for one in seals.states(maps) if one.name == name)
@@ -345,8 +351,9 @@ def _images(opened: Maps, name: str) -> Iterator[Step]:
 def _data(opened: Maps) -> Iterator[Step]:
     """Compare tables and images of training, and the verdict of the guard on them."""
     record = opened.record
-    if record.imported is not None:
-        yield Step(UNCHECKED, "tables and images of training: another release read them")
+    if record.imported is not None or record.pulled is not None:
+        who = "another release" if record.imported is not None else "another machine"
+        yield Step(UNCHECKED, f"tables and images of training: {who} read them")
         return
     changed, gone = [], []
     for path, digest in record.tables.items():

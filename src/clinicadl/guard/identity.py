@@ -68,11 +68,11 @@ def same_participants(these: Iterable[str], those: Iterable[str]) -> dict[str, t
     by_number: dict[str, list[str]] = {}
     for name in dict.fromkeys(those):
         by_key.setdefault(key(name), []).append(name)
-        by_number.setdefault(_without_letters(key(name)), []).append(name)
+        by_number.setdefault(without_letters(key(name)), []).append(name)
     found = {}
     for name in dict.fromkeys(these):
         spelt = key(name)
-        bare = _without_letters(spelt)
+        bare = without_letters(spelt)
         # Who begins with letters may lose them; who does not may gain them. Never both.
         others = by_key.get(bare, []) if bare != spelt else by_number.get(spelt, [])
         same = dict.fromkeys([*by_key.get(spelt, []), *others])
@@ -122,6 +122,12 @@ def visit(session: str) -> str:
     return key(session) if told is None else f"m{told}"
 
 
-def _without_letters(spelt: str) -> str:
-    """Return a key without its leading letters, or the key where it is letters alone."""
+def without_letters(spelt: str) -> str:
+    """Return a key without its leading letters, or the key where it is letters alone.
+
+    Examples
+    --------
+    >>> without_letters(key("sub-IXI014")), without_letters(key("sub-anna"))
+    ('14', 'anna')
+    """
     return _LEADING_LETTERS.sub("", spelt) or spelt

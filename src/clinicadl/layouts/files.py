@@ -367,6 +367,30 @@ def lock(path: Path, meaning: str, *, is_shared: bool = False) -> Iterator[None]
     OutputError
         Another process holds it, or the file system has no locks.
     """
+    with _opened(path) as handle:
+        if not _is_ours(handle, path, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX):
+            raise OutputError(
+                f"Another process is writing to the {meaning}", where=path.parent,
+                fix="Wait until it is done, or stop it",
+            )  # fmt: skip
+        yield
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Hold ``path`` if nobody does, as `lock` does, and tell the block whether this process does.
+
+    Raises
+    ------
+    OutputError
+        The file system has no locks, or the file cannot be made.
+    """
+    with _opened(path) as handle:
+        yield _is_ours(handle, path, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # On a disk of the network, to share a lock needs reading, and to have it alone writing.
@@ -374,12 +398,7 @@ def lock(path: Path, meaning: str, *, is_shared: bool = False) -> Iterator[None]
     # A process that reads ahead is a fork, which would hold it when this one is gone.
     os.register_at_fork(after_in_child=handle.close)
     with handle:
-        if not _is_ours(handle, path, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX):
-            raise OutputError(
-                f"Another process is writing to the {meaning}", where=path.parent,
-                fix="Wait until it is done, or stop it",
-            )  # fmt: skip
-        yield
+        yield handle
 
 
 def _is_ours(handle: IO[str], path: Path, how: int) -> bool:

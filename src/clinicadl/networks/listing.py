@@ -92,7 +92,12 @@ def describe(settings: Architecture, input_shape: tuple[int, ...] | None = None)
     return _model(settings, shape, _n_parameters(settings, shape))
 
 
-def layers(settings: Architecture, input_shape: tuple[int, ...] | None = None) -> list[Layer]:
+def layers(
+    settings: Architecture,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    n_outputs: int = N_OUTPUTS,
+) -> list[Layer]:
     """Return the layers of a network, in the order of their names, with what each gives.
 
     Parameters
@@ -101,6 +106,8 @@ def layers(settings: Architecture, input_shape: tuple[int, ...] | None = None) -
         Those of the network.
     input_shape
         Channels, then the size along each axis of space; by default its example.
+    n_outputs
+        Classes, or numbers.
 
     Raises
     ------
@@ -108,7 +115,7 @@ def layers(settings: Architecture, input_shape: tuple[int, ...] | None = None) -
         It cannot take such images.
     """
     shape = settings.example if input_shape is None else input_shape
-    network = _build(settings, shape).eval()
+    network = _build(settings, shape, n_outputs).eval()
     listed = {
         name: module
         for name, module in network.named_modules()
@@ -159,10 +166,12 @@ def shown_input_size(input_shape: tuple[int, ...]) -> str:
     return f"{n_channels}@{'x'.join(map(str, sizes))}"
 
 
-def _build(settings: Architecture, input_shape: tuple[int, ...]) -> nn.Module:
+def _build(
+    settings: Architecture, input_shape: tuple[int, ...], n_outputs: int = N_OUTPUTS
+) -> nn.Module:
     check_input(settings, input_shape)
     with torch.device("meta"):
-        network: nn.Module = settings.build(input_shape, N_OUTPUTS)
+        network: nn.Module = settings.build(input_shape, n_outputs)
     return network
 
 

@@ -24,11 +24,12 @@ CHECKSUM = "crc32"
 
 _COPY = "Copy the file again"
 
-_CODES = {
+CODES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
     torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
+"""Type of a tensor -> its name in a file."""
 
 
 class Weights(NamedTuple):
@@ -194,7 +195,7 @@ def _without_code(path: Path) -> dict[str, Any]:
 def _is_plain(name: object, value: object) -> bool:
     if not isinstance(name, str) or not isinstance(value, Tensor):
         return False
-    return value.layout is torch.strided and value.dtype in _CODES
+    return value.layout is torch.strided and value.dtype in CODES
 
 
 @contextmanager
@@ -247,7 +248,7 @@ def _header(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
     for name, tensor in tensors.items():
         stop = start + tensor.nbytes
         entries[name] = {
-            "dtype": _CODES[tensor.dtype],
+            "dtype": CODES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [start, stop],
         }

@@ -133,6 +133,8 @@ def _origin(record: Record) -> Iterator[str]:
     old = record.imported
     if old is not None:
         yield f"imported {old.date} from {old.path} ({old.format})"
+    if record.pulled is not None:
+        yield f"pulled {record.pulled.date} from {record.pulled.origin}: nobody is known by name"
     for parent in record.parents:
         yield f"first weights from {parent.path}, best by {parent.selection_metric}"
 

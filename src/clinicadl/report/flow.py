@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
 
 from clinicadl.config.raw import Raw
 from clinicadl.errors import ClinicaDLError, MissingInputError, listed
@@ -17,9 +14,6 @@ from clinicadl.layouts.ids import PARTICIPANT
 from clinicadl.layouts.maps.record import Record
 from clinicadl.tables import labels, quality, sessions, sieve
 from clinicadl.tables.sessions import Source
-
-_MOST_LEVELS = 6
-"""A column with more different values than these is not counted value by value."""
 
 
 class LeftOut(NamedTuple):
@@ -49,14 +43,6 @@ class Flow(NamedTuple):
     """The table that the splits were made from; None where it is gone, or not known."""
     remarks: tuple[str, ...]
     """What could not be read, and so is not told."""
-
-
-class Balance(NamedTuple):
-    """What the members of a set are like."""
-
-    name: str
-    cells: Mapping[str, str]
-    """Column -> its values, in one line."""
 
 
 def read(record: Record, developed: Collection[str]) -> Flow:
@@ -163,51 +149,3 @@ def _images(record: Record, first: Sequence[Source]) -> Step:
     n_others = len(people - {*first[0].table[PARTICIPANT]}) if first else 0
     left_out = LeftOut(n_others, f"participants not in {first[0].path.name}") if n_others else None
     return Step("images", len(people), len(found), (left_out,) if left_out else ())
-
-
-def balance(
-    sets: Iterable[tuple[str, pd.DataFrame]], found: Source, columns: Iterable[str]
-) -> Iterator[Balance]:
-    """Yield what the participants of each set are like.
-
-    Parameters
-    ----------
-    sets
-        Name of a set and its sessions.
-    found
-        Knows the columns.
-    columns
-        Such as age, sex and site.
-    """
-    kinds = {column: _is_numeric(found.table[column]) for column in columns}
-    for name, table in sets:
-        people = sessions.baseline(table)
-        cells = {}
-        for column, is_numeric in kinds.items():
-            values = sessions.values_of(people, found, column)
-            cells[column] = _of_numbers(values) if is_numeric else _of_names(values)
-        yield Balance(name, {"participants": str(len(people)), **cells})
-
-
-def _is_numeric(column: pd.Series[str]) -> bool:
-    known = column.dropna()
-    return all(sessions.number(cell) is not None for cell in known) and known.nunique() > 2
-
-
-def _of_numbers(values: list[object]) -> str:
-    found = [sessions.number(value) if isinstance(value, str) else None for value in values]
-    known = np.array([value for value in found if value is not None])
-    if not len(known):
-        return "not known"
-    spread = f" ± {known.std(ddof=1):.1f}" if len(known) > 1 else ""
-    unknown = len(found) - len(known)
-    more = f"; {unknown} not known" if unknown else ""
-    return f"{known.mean():.1f}{spread} ({known.min():g} to {known.max():g}){more}"
-
-
-def _of_names(values: list[object]) -> str:
-    said = pd.Series([value.strip() if isinstance(value, str) else "not known" for value in values])
-    counts = said.value_counts().sort_index()
-    if len(counts) > _MOST_LEVELS:
-        return f"{len(counts)} different"
-    return ", ".join(f"{name} {n}" for name, n in counts.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from importlib.util import find_spec
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from clinicadl.errors import MissingExtraError
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import names
 from clinicadl.layouts.maps.ledger import LOOK
-from clinicadl.report import figures, story
+from clinicadl.report import figures, search_page, story
 from clinicadl.report.cases import Pictures, pictures
 from clinicadl.report.figures import Drawn
+from clinicadl.report.rendering import environment
 from clinicadl.report.results import Result, finite
 from clinicadl.report.story import Beside, Story
 
@@ -79,62 +79,29 @@ def _shown(told: Story) -> list[Result]:
 
 
 def _page(told: Story, drawn: list[Drawn], seen: Pictures, config: ReportConfig) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("clinicadl.report", "."),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["number"] = number
-    environment.filters["short"] = short
-    return environment.get_template(_TEMPLATES[config.format]).render(
-        story=told,
-        contents=told.contents,
-        record=told.record,
-        drawn=drawn,
-        seen=seen,
-        figures=config.figures,
-        checklist=[*checklist(told)],
-        warnings=[*warnings(told), *of_maps(seen)],
-        skipped=skipped(told),
-        command=f"clinicadl train from-maps {told.maps} NEW_MAPS",
+    return (
+        environment()
+        .get_template(_TEMPLATES[config.format])
+        .render(
+            story=told,
+            contents=told.contents,
+            record=told.record,
+            drawn=drawn,
+            seen=seen,
+            figures=config.figures,
+            checklist=[*checklist(told)],
+            warnings=[*warnings(told), *of_maps(seen)],
+            skipped=skipped(told),
+            command=f"clinicadl train from-maps {told.maps} NEW_MAPS",
+        )
     )
-
-
-def number(value: float | None) -> str:
-    """Return a number with three significant decimals; a hyphen for none.
-
-    Examples
-    --------
-    >>> number(0.98765), number(None), number(1234.5)
-    ('0.988', '-', '1234.5')
-    """
-    if value is None or isnan(value):
-        return "-"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
-
-
-def short(cell: object) -> str:
-    """Return the cell of a table, its number with three decimals.
-
-    Examples
-    --------
-    >>> short("0.123456"), short("sub-01"), short("12")
-    ('0.123', 'sub-01', '12')
-    """
-    text = str(cell)
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return text if value.is_integer() else number(value)
 
 
 def warnings(told: Story) -> Iterator[str]:
     """Yield what a reader must know before any number."""
     if told.record.config.data.shuffle_labels:
         yield SHUFFLED
+    yield from search_page.of_trial(told.maps)
     for finding in told.record.guard:
         yield f"Before training: {finding['sentence']}"
     # The models of all splits look at one group: what is true of the group is said once.

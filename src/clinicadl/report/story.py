@@ -20,11 +20,12 @@ from clinicadl.report.comparison import BOOTSTRAP, SUBGROUP, Comparison, Row, co
 from clinicadl.report.contents import Contents, Group, contents
 from clinicadl.report.covariates import USUAL
 from clinicadl.report.decisions import Decision, decided
-from clinicadl.report.flow import Balance, Flow, balance
+from clinicadl.report.flow import Flow
 from clinicadl.report.flow import read as flow_of
 from clinicadl.report.results import Metric, Result, finite, model_name
 from clinicadl.report.results import read as results_of
 from clinicadl.tables import sessions
+from clinicadl.tables.composition import Balance, balance
 from clinicadl.tables.sessions import Source
 from clinicadl.tasks.base import PREDICTED_LABEL
 from clinicadl.tasks.judging import columns_of

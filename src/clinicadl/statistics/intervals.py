@@ -113,9 +113,9 @@ def bootstrap(
     }
 
 
-def percentiles(values: NDArray[np.float64]) -> Interval:
+def percentiles(values: NDArray[np.float64], *, level: float = LEVEL) -> Interval:
     """Return the interval between percentiles of the values of resamples, shape (resamples,)."""
-    tail = (1 - LEVEL) / 2
+    tail = (1 - level) / 2
     return Interval(
         low=float(np.quantile(values, tail)),
         high=float(np.quantile(values, 1 - tail)),
@@ -124,9 +124,13 @@ def percentiles(values: NDArray[np.float64]) -> Interval:
 
 
 def bca(
-    value: float, of_resamples: NDArray[np.float64], of_jackknife: NDArray[np.float64]
+    value: float,
+    of_resamples: NDArray[np.float64],
+    of_jackknife: NDArray[np.float64],
+    *,
+    level: float = LEVEL,
 ) -> Interval:
-    """Return the bias-corrected and accelerated interval [1]_ at the level of 95 %.
+    """Return the bias-corrected and accelerated interval [1]_.
 
     It moves the percentiles by how far the resamples lie to one side of the value, and by how much
     the spread changes with it. Where all resamples lie on one side it is that of `percentiles`.
@@ -139,6 +143,8 @@ def bca(
         Shape (resamples,).
     of_jackknife
         With one participant left out at a time, shape (participants,).
+    level
+        How often it is to cover the truth.
 
     References
     ----------
@@ -148,20 +154,24 @@ def bca(
     above = of_resamples - value
     is_equal = abs(above) <= _ROUNDING * abs(of_resamples).max()
     share = ((above < 0) & ~is_equal).mean() + is_equal.mean() / 2
-    plain = percentiles(of_resamples)
+    plain = percentiles(of_resamples, level=level)
     if not 0 < share < 1:
         return plain
     bias = stats.norm.ppf(share)
     distances = of_jackknife.mean() - of_jackknife
     squares = (distances**2).sum()
     skew = (distances**3).sum() / (6 * squares**1.5) if squares > 0 else 0.0
-    shifted = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    shifted = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
     low, high = np.quantile(of_resamples, stats.norm.cdf(bias + shifted / (1 - skew * shifted)))
     return Interval(float(low), float(high), plain.standard_error)
 
 
 def interval(
-    value: float, of_resamples: NDArray[np.float64], of_jackknife: NDArray[np.float64] | None
+    value: float,
+    of_resamples: NDArray[np.float64],
+    of_jackknife: NDArray[np.float64] | None,
+    *,
+    level: float = LEVEL,
 ) -> Interval:
     """Return `bca` where there is a jackknife, else `percentiles`; of the finite resamples.
 
@@ -171,8 +181,8 @@ def interval(
     if not np.isfinite(value) or not len(finite):
         return Interval(np.nan, np.nan, np.nan)
     if of_jackknife is None or not np.isfinite(of_jackknife).all():
-        return percentiles(finite)
-    return bca(value, finite, of_jackknife)
+        return percentiles(finite, level=level)
+    return bca(value, finite, of_jackknife, level=level)
 
 
 def proportion(n_right: int, n: int) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,8 @@ from clinicadl.layouts.files import (
     write_text,
     writing,
 )
-from clinicadl.layouts.maps import hashes, moved, names, signatures
+from clinicadl.layouts.maps import hashes, hidden, moved, names, signatures
+from clinicadl.layouts.maps.hidden import Hidden
 from clinicadl.layouts.maps.record import Record, installed, read
 from clinicadl.layouts.maps.signatures import SeenSignatures, Signatures
 
@@ -62,6 +63,7 @@ def create(
     origin: Mapping[str, Any],
     layers: str,
     shown: SeenSignatures | None = None,
+    unnamed: Sequence[Hidden] = (),
 ) -> Maps:
     """Make a MAPS, whole or not at all.
 
@@ -81,6 +83,8 @@ def create(
         Printout of the network.
     shown
         What the images show that the models will have seen.
+    unnamed
+        Whom they will have seen besides, and nobody knows by name.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def create(
     with whole_folder(path) as folder:
         fill(
             folder, record, seen=seen, groups=defined, environment=installed(),
-            information=_information(path, record, layers), shown=shown,
+            information=_information(path, record, layers), shown=shown, unnamed=unnamed,
         )  # fmt: skip
     return Maps(path, record)
 
@@ -107,6 +111,7 @@ def fill(
     environment: str,
     information: str,
     shown: SeenSignatures | None = None,
+    unnamed: Sequence[Hidden] = (),
 ) -> None:
     """Write what a MAPS says of itself into an empty folder.
 
@@ -126,6 +131,8 @@ def fill(
         Date, path and layers.
     shown
         What the images show that the models will have seen.
+    unnamed
+        Whom they will have seen besides, and nobody knows by name.
     """
     write_text(names.record(folder), record.model_dump_json(indent=2) + "\n")
     write_text(names.environment(folder), environment)
@@ -134,6 +141,8 @@ def fill(
     write_table(names.seen(folder), seen)
     if shown:
         signatures.write(names.seen_signatures(folder), shown)
+    if unnamed:
+        hidden.write(folder, unnamed)
     for (name, split), group in groups.items():
         _write_group(names.group(folder, name, split), group.table, group.origin)
     hashes.seal_maps(folder)

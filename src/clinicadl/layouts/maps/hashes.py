@@ -23,15 +23,19 @@ def seal(folder: Path, paths: Iterable[Path] | None = None) -> None:
 def seal_maps(maps: Path) -> None:
     """Record the hashes of what a MAPS says of itself; its groups have their own."""
     always = (names.record, names.environment, names.information, names.seen)
-    signatures = names.seen_signatures(maps)
-    kept = [signatures] if signatures.exists() else []
+    if_any = (names.seen_signatures, names.seen_hidden, names.shared, names.card)
+    kept = [name(maps) for name in if_any if name(maps).exists()]
     seal(maps, [*(name(maps) for name in always), *kept])
 
 
 def seal_split(maps: Path, number: int) -> None:
     """Record the hashes of the weights and training logs of a split; its results have their own."""
     home = names.split(maps, number)
-    kept = [*home.glob("*/*.safetensors"), *names.training_logs(maps, number)]
+    votes = [names.votes(maps, number, one) for one in names.selection_metrics(maps, number)]
+    kept = [
+        *home.glob("*/*.safetensors"), *names.training_logs(maps, number),
+        *(path for path in votes if path.exists()),
+    ]  # fmt: skip
     seal(home, [path for path in kept if path.parent != names.unfinished(maps, number)])
 
 

@@ -20,9 +20,19 @@ def record(maps: Path) -> Path:
     return maps / "maps.json"
 
 
+def is_maps(path: Path) -> bool:
+    """Return whether a folder is a MAPS, of any release."""
+    return record(path).is_file()
+
+
 def moved(maps: Path) -> Path:
     """Return the file that says where data lie now that were moved."""
     return maps / "moved.json"
+
+
+def pruned(maps: Path) -> Path:
+    """Return the file that says where a search ended a training that fell behind others."""
+    return maps / "pruned.json"
 
 
 def environment(maps: Path) -> Path:
@@ -33,6 +43,21 @@ def environment(maps: Path) -> Path:
 def information(maps: Path) -> Path:
     """Return the log with date, path and layers."""
     return maps / "information.log"
+
+
+def shared(maps: Path) -> Path:
+    """Return the file that describes a model that is shared, and is kept where it was pulled."""
+    return maps / "hub.json"
+
+
+def card(maps: Path) -> Path:
+    """Return the model card of a model that is shared, and is kept where it was pulled."""
+    return maps / "README.md"
+
+
+def shared_signatures(maps: Path) -> Path:
+    """Return the file of what the images show that a shared model has seen."""
+    return maps / "signatures.safetensors"
 
 
 def ledger(maps: Path) -> Path:
@@ -63,6 +88,11 @@ def seen(maps: Path) -> Path:
 def seen_signatures(maps: Path) -> Path:
     """Return the file of what the images show that the models have seen."""
     return groups(maps) / "train+validation_signatures.npz"
+
+
+def seen_hidden(maps: Path) -> Path:
+    """Return the file of those whom the models have seen and who are not known by name."""
+    return groups(maps) / "train+validation_hidden.json"
 
 
 def seen_pairs(maps: Path) -> Path:
@@ -193,6 +223,11 @@ def best(maps: Path, number: int | None, metric: str) -> Path:
 def weights(maps: Path, number: int, metric: str, network: int | None = None) -> Path:
     """Return the weights of the best model by one selection metric, or of its n-th network."""
     return best(maps, number, metric) / f"{_network(network)}model.safetensors"
+
+
+def votes(maps: Path, number: int, metric: str) -> Path:
+    """Return what a pulled model's parts and splits have to say, told without its validation."""
+    return best(maps, number, metric) / "votes.json"
 
 
 def results(maps: Path, number: int | None, metric: str, name: str) -> Path:

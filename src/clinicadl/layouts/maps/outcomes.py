@@ -138,6 +138,24 @@ def read_predictions(
         raise InvalidDataError("A prediction is not a number", where=path, found=error) from error
 
 
+def read_votes(maps: Path, split: int, metric: str, level: str) -> list[list[float]]:
+    """Return what the parts of a pulled model have to say, at one level; nothing where none do.
+
+    Raises
+    ------
+    MissingInputError
+        The file is gone.
+    InvalidDataError
+        It is damaged.
+    """
+    path = names.votes(maps, split, metric)
+    rows = read_json(path, "say of parts").get(level, [])
+    try:
+        return [[float(cell) for cell in row] for row in rows]
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError("A say is not a number", where=path, found=error) from error
+
+
 def read_verdict(maps: Path, split: int | None, metric: str, name: str) -> Guarded:
     """Return what the guard said of some results.
 

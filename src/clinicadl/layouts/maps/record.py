@@ -59,6 +59,16 @@ class Imported(Section):
     """Its own record, whole."""
 
 
+class Pulled(Section):
+    """Where a MAPS was pulled from; who was seen is in it as hashes alone."""
+
+    origin: str
+    """Folder, file or repository."""
+    sha256: str
+    """Of the description that was pulled, which holds the hashes of all else."""
+    date: str
+
+
 class Record(Section):
     """One experiment, as it was run."""
 
@@ -82,6 +92,7 @@ class Record(Section):
     plugins: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each file of the user's that added rows to our tables, by name."""
     imported: Imported | None = None
+    pulled: Pulled | None = None
     generated_by: dict[str, str]
     created: str
 

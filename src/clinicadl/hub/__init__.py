@@ -1,0 +1,1 @@
+"""Trained models that go from one machine to another."""

@@ -1,0 +1,310 @@
+"""The form in a real browser: every setting there and back, by mouse and by keys alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinicadl.config.gui import GuiConfig
+from clinicadl.config.read import experiment, to_toml
+from clinicadl.errors import UsageError
+from clinicadl.gui.page import write_form
+from clinicadl.gui.server import open_form
+
+pytestmark = pytest.mark.slow
+BLANK = "[network]\n"
+DATA = {"caps_directory": "caps", "preprocessing_json": "t1", "tsv_directory": "split"}
+
+
+def typed(value: Any) -> Any:
+    """Return what a person enters for a value."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        is_plain = value and all(not set(str(one)) & set(' ,[]"') for one in value)
+        return ", ".join(map(str, value)) if is_plain else json.dumps(value)
+    return "(none)" if value == "" else str(value)
+
+
+def entered(path: tuple[Any, ...], value: Any) -> list[dict[str, Any]]:
+    """Return the steps that enter a value, of a row its name first."""
+    place, last = ".".join(map(str, path)), path[-1] if path else ""
+    if last == "augmentation":
+        added = [{"do": "add", "path": place, "name": one["name"]} for one in value]
+        own = [((*path, i, key), one[key]) for i, one in enumerate(value) for key in one]
+        return added + [step for at, one in own if at[-1] != "name" for step in entered(at, one)]
+    if isinstance(value, dict) and last not in ("label_code", "convolutions_dict"):
+        keys = sorted(value, key=lambda key: key != "name")
+        return [step for key in keys for step in entered((*path, key), value[key])]
+    if last in ("gpu", "channels_last"):
+        return [{"do": "set", "path": place, "value": "yes" if value else "no"}]
+    return [{"do": "set", "path": place, "value": typed(value)}]
+
+
+def whole(experiments: list[dict[str, Any]]) -> list[Any]:
+    return [experiment(one) for one in experiments]
+
+
+@pytest.fixture(scope="module", params=["served", "exported"])
+def round_trips(request, drive, experiments, tmp_path_factory):
+    """What the browser saw, and for each experiment the TOML of it entered, and of it opened."""
+    folder = tmp_path_factory.mktemp("form")
+    (folder / "blank.toml").write_text(BLANK)
+    configs = whole(experiments)
+    for i, config in enumerate(configs):
+        (folder / f"{i}.toml").write_text(to_toml(config))
+    steps: list[dict[str, Any]] = [{"do": "click", "at": "#all"}]
+    saves = []
+    for i, given in enumerate(experiments):
+        # Another one than was entered: what is opened is not there already.
+        opened = {"do": "open", "file": str(folder / f"{(i + 1) % len(configs)}.toml")}
+        blank = {"do": "open", "file": str(folder / "blank.toml")}
+        for before in ([blank, *entered((), given)], [opened]):
+            steps += [*before, {"do": "save"}]
+            saves.append(len(steps) - 1)
+    if request.param == "exported":
+        page = write_form(GuiConfig(export=folder / "form.html"))
+        seen, own = drive(page.as_uri(), steps), page.as_uri()
+    else:
+        with open_form(GuiConfig(browser=False)) as address:
+            seen, own = drive(address, steps), address.partition("?")[0]
+    texts = [seen["results"][i] for i in saves]
+    return seen, own, texts[::2], texts[1::2]
+
+
+def read(text: str, folder: Path) -> Any:
+    path = folder / "saved.toml"
+    path.write_text(text)
+    return experiment({}, file=path)
+
+
+def test_every_setting_that_is_entered_is_saved(round_trips, experiments, tmp_path):
+    for config, text in zip(whole(experiments), round_trips[2], strict=True):
+        assert read(text, tmp_path) == config
+
+
+def test_every_setting_that_is_opened_is_saved(round_trips, experiments, tmp_path):
+    configs = whole(experiments)
+    for config, text in zip([*configs[1:], configs[0]], round_trips[3], strict=True):
+        assert read(text, tmp_path) == config
+
+
+def test_the_browser_complains_of_nothing_and_asks_nobody_else(round_trips):
+    seen, own, *_ = round_trips
+    assert seen["console"] == []
+    elsewhere = [one for one in seen["requests"] if not one.startswith((own, "blob:"))]
+    assert elsewhere == []
+
+
+def asked(drive, steps, **config):
+    """Return what was seen of a form on this machine."""
+    with open_form(GuiConfig(browser=False, **config)) as address:
+        return drive(address, steps)
+
+
+def put(path, value):
+    return {"do": "set", "path": path, "value": value}
+
+
+def shown(*paths):
+    """A step that says which of some settings are shown."""
+    return {"do": "run", "code": f"{json.dumps(paths)}.filter(path => document.querySelector(`[data-path='${{path}}']`)?.checkVisibility() ?? false)"}  # noqa: E501
+
+
+def test_only_what_means_something_is_shown(drive, tmp_path):
+    """What decides is set one after the other; each time the settings that depend on it come."""
+    settings = (
+        "task.loss", "task.vote", "task.recons_weight", "multi_network", "network.dropout",
+        "data.sampler", "transforms.normalization.name",
+        "optimization.tolerance", "optimization.schedule.name", "optimization.schedule.step_epochs",
+    )  # fmt: skip
+    networks = {"do": "run", "code": "[...document.querySelectorAll(\"[data-path='network.name'] option\")].filter(one => !one.hidden).map(one => one.textContent)"}  # noqa: E501
+    steps = [
+        {"do": "run", "code": "for (const one of document.querySelectorAll('details')) one.open = true"},
+        shown(*settings), networks,
+        {"do": "run", "code": "document.getElementById('mode').value = 'slice'; document.getElementById('mode').dispatchEvent(new Event('change'))"},  # noqa: E501
+        shown(*settings), networks,
+        {"do": "run", "code": "document.getElementById('mode').value = 'image'; document.getElementById('mode').dispatchEvent(new Event('change'))"},  # noqa: E501
+        shown(*settings),
+        put("optimization.patience", "3"), put("optimization.schedule.name", "step"),
+        shown(*settings),
+        put("optimization.adaptive_learning_rate", True), put("transforms.normalize", False),
+        put("task.name", "reconstruction"),
+        shown(*settings), networks,
+        {"do": "click", "at": "#all"}, shown(*settings),
+    ]  # fmt: skip
+    found = asked(drive, steps)["results"]
+    always = ["task.loss"]
+    of_labels = ["network.dropout", "data.sampler"]
+    rate = ["transforms.normalization.name", "optimization.schedule.name"]
+    assert set(found[1]) == {*always, *of_labels, *rate, "task.vote", "multi_network"}
+    assert set(found[4]) == set(found[1])
+    assert set(found[7]) == {*always, *of_labels, *rate}
+    more = {"optimization.tolerance", "optimization.schedule.step_epochs"}
+    assert set(found[10]) == {*found[7], *more}
+    # A schedule that was chosen stays in sight: it does not go with what was chosen then.
+    assert set(found[14]) == {
+        *always, "task.recons_weight", "optimization.schedule.name",
+        "optimization.schedule.step_epochs", "optimization.tolerance",
+    }  # fmt: skip
+    assert set(found[17]) >= {*found[14], "data.sampler", "transforms.normalization.name"}
+    assert "resnet18" in found[2]
+    assert "ResNet3D" in found[2]
+    assert "resnet18" in found[5]
+    assert "ResNet3D" not in found[5]
+    assert "AE_Conv5_FC3" not in found[2]
+    assert "AE_Conv5_FC3" in found[15]
+    assert "Conv5_FC3" not in found[15]
+
+
+def test_the_search_finds_names_and_help(drive):
+    visible = {"do": "run", "code": "[...document.querySelectorAll('[data-path]')].filter(one => one.checkVisibility()).map(one => one.dataset.path)"}  # noqa: E501
+    found = asked(
+        drive,
+        [
+            {"do": "click", "at": "#search"},
+            {"do": "type", "text": "PATIENCE"}, visible,
+            {"do": "press", "key": "Escape"},
+            {"do": "type", "text": "translate the network"}, visible,
+            {"do": "press", "key": "Escape"},
+            {"do": "type", "text": "no such word"}, visible, {"do": "text", "at": "#nothing"},
+            {"do": "press", "key": "Escape"}, visible,
+        ],
+    )["results"]  # fmt: skip
+    assert found[2] == ["optimization.patience"]
+    assert found[5] == ["compute.compile"]
+    assert found[8] == []
+    assert "No setting" in found[9]
+    assert len(found[11]) > 20
+
+
+def test_a_problem_is_shown_at_its_setting_and_keeps_the_file_from_being_written(drive, tmp_path):
+    file = tmp_path / "own.toml"
+    seen = asked(
+        drive,
+        [
+            put("optimization.epochs", "many"), {"do": "settled"},
+            {"do": "text", "at": '[data-path="optimization.epochs"] .error'},
+            {"do": "text", "at": "#problems"}, {"do": "text", "at": "#badge"},
+            {"do": "press", "key": "Control+s"},
+            {"do": "wait", "at": "#said", "text": "Nothing was saved"},
+            {"do": "run", "code": "document.activeElement.id"},
+            put("optimization.epochs", "7"),
+            {"do": "press", "key": "Control+s"},
+            {"do": "wait", "at": "#said", "text": "own.toml"},
+            {"do": "text", "at": '[data-path="optimization.epochs"] .error'},
+        ],
+        experiment_toml=file,
+    )  # fmt: skip
+    found = seen["results"]
+    with pytest.raises(UsageError) as refused:
+        experiment({"data": DATA, "optimization": {"epochs": "many"}})
+    assert found[2] == str(refused.value)
+    assert found[3] == f"optimization.epochs {refused.value}"
+    assert found[4] == "1 to mend"
+    assert found[7] == "f-optimization.epochs"
+    assert found[11] == ""
+    assert tomllib.loads(file.read_text())["optimization"]["epochs"] == 7
+    assert seen["console"] == []
+
+
+def test_an_experiment_is_filled_in_by_keys_alone(drive, tmp_path):
+    """Tab, letters, space, arrows and Control+S; where one is can always be seen."""
+    focus = {"do": "run", "code": "(() => { const style = getComputedStyle(document.activeElement); return [style.outlineStyle, style.outlineWidth]; })()"}  # noqa: E501
+    steps = [
+        {"do": "tab", "to": "f-data.caps_directory"}, focus, {"do": "type", "text": "caps"},
+        {"do": "tab", "to": "f-data.preprocessing_json"}, {"do": "type", "text": "t1"},
+        {"do": "tab", "to": "f-data.tsv_directory"}, {"do": "type", "text": "split"},
+        {"do": "tab", "to": "f-data.baseline"}, focus, {"do": "press", "key": "Space"},
+        {"do": "tab", "to": "f-task.name"}, focus, {"do": "type", "text": "regr"},
+        {"do": "tab", "to": "f-network.name"}, {"do": "type", "text": "Conv4"},
+        {"do": "tab", "to": "f-network.dropout"}, {"do": "press", "key": "Control+a"},
+        {"do": "type", "text": "0.3"},
+        {"do": "tab", "to": "f-optimization.epochs"}, {"do": "press", "key": "Control+a"},
+        {"do": "type", "text": "55"}, {"do": "press", "key": "Escape"},
+        {"do": "press", "key": "Control+a"}, {"do": "type", "text": "9"},
+        {"do": "settled"}, {"do": "text", "at": "#command"}, {"do": "saveByKeys"},
+    ]  # fmt: skip
+    with open_form(GuiConfig(browser=False)) as address:
+        found = drive(address, steps)["results"]
+    assert found[-2] == (
+        "clinicadl train regression caps t1 split maps --baseline --architecture Conv4_FC3 "
+        "--dropout 0.3 --epochs 9"
+    )
+    given = {"data": {**DATA, "baseline": True}, "task": "regression",
+             "network": {"name": "Conv4_FC3", "dropout": 0.3}, "optimization": {"epochs": 9}}  # fmt: skip
+    assert read(found[-1], tmp_path) == experiment(given)
+    for outline in (found[1], found[8], found[11]):
+        assert outline == ["solid", "3px"]
+
+
+def test_every_control_has_a_label_and_a_description(drive):
+    names = """[...document.querySelectorAll("input:not([hidden]), select, textarea")].map(one => [
+        one.id, (one.labels?.[0]?.textContent || one.ariaLabel || "").trim(),
+        (one.getAttribute("aria-describedby") ?? "").split(" ").every(id => !id || document.getElementById(id))])"""
+    buttons = '[...document.querySelectorAll("button")].filter(one => !(one.ariaLabel || one.textContent).trim()).length'
+    added = [{"do": "add", "path": "transforms.augmentation", "name": name} for name in ("Noise", "Flip")]
+    found = asked(drive, [*added, {"do": "run", "code": names}, {"do": "run", "code": buttons}])
+    controls, nameless = found["results"][2:]
+    assert len(controls) > 60
+    assert [one for one, label, is_described in controls if not label or not is_described] == []
+    assert len({one for one, *_ in controls}) == len(controls)
+    assert nameless == 0
+
+
+def test_images_network_and_splits_are_looked_at(drive, prepared_once):
+    folders = {"caps_directory": prepared_once, "preprocessing_json": "tiny",
+               "tsv_directory": prepared_once / "split" / "2_fold"}  # fmt: skip
+    seen = asked(
+        drive,
+        [
+            *(put(f"data.{name}", str(path)) for name, path in folders.items()),
+            put("validation.n_splits", "2"),
+            {"do": "click", "at": "#network summary"},
+            {"do": "wait", "at": "#network-shown", "text": "parameters"},
+            {"do": "text", "at": "#images-note"}, {"do": "text", "at": "#network-shown"},
+            {"do": "click", "at": "#splits summary"}, {"do": "click", "at": "#look-splits"},
+            {"do": "wait", "at": "#splits-shown", "text": "Split 1"},
+            {"do": "text", "at": "#splits-shown"},
+        ],
+    )  # fmt: skip
+    images, network, splits = seen["results"][6], seen["results"][7], seen["results"][-1]
+    assert "image, 1 part an image, 1 x 18 x 20 x 17" in images
+    assert "Conv5_FC3" in network
+    assert "memory" in network
+    assert "The leakage guard finds nothing" in splits
+    assert "sub-T" in splits
+    assert seen["console"] == []
+
+
+PLUGIN = """
+from clinicadl.tasks.metrics import Metric
+
+CLASSIFICATION_METRICS = {"Mine": Metric(lambda confusions: 1.0, True, 0, 1)}
+"""
+
+
+def test_the_command_serves_until_control_c_and_knows_plugins(drive, tmp_path):
+    """What a plugin adds is a choice of the form, too; Control-C is how a form ends."""
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    words = ["--plugin", tmp_path / "mine.py", "gui", "--no-browser", tmp_path / "own.toml"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clinicadl", *map(str, words)], stdout=subprocess.PIPE, text=True
+    ) as running:
+        address = running.stdout.readline().removeprefix("form: ").strip()
+        steps = [put("task.extra_metrics", "Mine"), {"do": "click", "at": "#save"},
+                 {"do": "wait", "at": "#said", "text": "Saved"}]  # fmt: skip
+        seen = drive(address, steps)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=30) == 0
+    assert tomllib.loads((tmp_path / "own.toml").read_text())["task"]["extra_metrics"] == ["Mine"]
+    assert seen["console"] == []
