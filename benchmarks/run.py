@@ -15,6 +15,7 @@ ORDER = (
     "memory",
     "tables",
     "intervals",
+    "winner",
     "similarity",
     "unpooling",
     "training_step",

@@ -22,6 +22,7 @@ from clinicadl.cli.main import root
 from clinicadl.errors import MissingInputError, OutputError
 from clinicadl.layouts.maps import names, outcomes
 from clinicadl.report import figures, page, story
+from clinicadl.report.rendering import number
 from clinicadl.tasks.judging import columns_of, confusions
 
 

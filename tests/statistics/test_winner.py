@@ -150,3 +150,10 @@ def test_the_interval_covers_the_truth_of_the_winner_where_the_naive_one_does_no
         naive += one.naive_low <= truth <= one.naive_high
     assert 0.93 <= covered / repetitions <= 0.97
     assert (naive / repetitions < 0.88) == (n_trials > 1)
+
+
+def test_of_equal_trials_the_first_wins_whatever_the_rounding():
+    off = np.stack([[0.3, 0.1, 0.2] * 4, [0.1, 0.2, 0.3] * 4])
+    assert off[0].mean() != off[1].mean() or sum(off[0]) != sum(off[1])
+    assert best(off).number == 0
+    assert best(off[::-1]).number == 0

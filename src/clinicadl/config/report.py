@@ -16,7 +16,7 @@ class ReportConfig(Section):
         "html", "A page for a browser, text in Markdown, or everything as JSON"
     )
     output: Path | None = setting(
-        None, "File to be made (default: report.FORMAT in the MAPS, search.FORMAT of a search)"
+        None, "File to be made (default: report.FORMAT in the MAPS or search)"
     )
     figures: Path | None = setting(None, "Folder that gets each figure as SVG and PNG, too")
     covariates_tsv: Path | None = setting(

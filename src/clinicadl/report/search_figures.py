@@ -81,6 +81,7 @@ def _history(found: Found, valued: Sequence[Trial]) -> Drawn:
         axes.step([*numbers, len(found.trials) - 1], [*best, best[-1]], where="post",
                   color=VALIDATION, label="best so far")  # fmt: skip
     axes.set(xlabel="trial", ylabel=f"{found.metric} of validation")
+    _scale(axes, [one.value or 0.0 for one in valued])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return drawn(
@@ -127,6 +128,16 @@ def _parallel(found: Found, valued: Sequence[Trial], names: Sequence[str]) -> Dr
     )  # fmt: skip
 
 
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """Show the logarithm of numbers that span decades, such as losses."""
+    if _spans_decades(values):
+        axes.set_yscale("log")
+
+
+def _spans_decades(values: Sequence[float]) -> bool:
+    return min(values, default=0.0) > 0 and max(values) / min(values) >= _WIDE
+
+
 def _upright(axes: Axes, place: int, axis: _Axis) -> None:
     axes.axvline(place, color=MUTED, lw=0.8, zorder=0)
     for where, text in axis.ticks:
@@ -140,7 +151,7 @@ def _axis(name: str, values: Mapping[int, Any]) -> _Axis:
     """Return where values lie: numbers by their size or its logarithm, others evenly."""
     given = list(values.values())
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in given):
-        is_log = min(given) > 0 and max(given) / min(given) >= _WIDE
+        is_log = _spans_decades(given)
         numbers = {who: log10(one) if is_log else float(one) for who, one in values.items()}
         low, high = min(numbers.values()), max(numbers.values())
         span = (high - low) or 1.0
@@ -180,7 +191,7 @@ def _importances(important: Sequence[Importance]) -> Drawn:
         figure, "importance",
         "How much of the differences in rank between the trials goes with each setting by itself, "
         "beyond what chance gives (epsilon squared of Kruskal and Wallis); grey where it may be "
-        "none (p of 0.05 or more).",
+        "none (p of 0.05 or more, corrected for the number of settings).",
     )  # fmt: skip
 
 
@@ -201,6 +212,7 @@ def _curves(found: Found, logs: Sequence[tuple[Trial, Any]], column: str) -> Dra
         if one.state != "complete" or len(mean) == 1:
             axes.plot(mean.index[-1], mean.iloc[-1], _MARKS[one.state], ms=4, color=style["color"])
     axes.set(xlabel="epoch", ylabel=f"{found.metric} of validation")
+    _scale(axes, [value for _, log in logs for value in log[column].dropna()])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if best is not None:
         axes.legend()

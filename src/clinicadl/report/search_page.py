@@ -61,8 +61,7 @@ def write_search_page(config: ReportConfig) -> Path:
     """
     if find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "report")
-    page = config.output or config.maps_directory / f"search.{config.format}"
-    for path in (page, *([] if config.figures is None else [config.figures])):
+    for path in (config.page, *([] if config.figures is None else [config.figures])):
         files.refuse_unwritable(path)
         if not config.overwrite:
             files.refuse_existing(path)
@@ -82,8 +81,8 @@ def write_search_page(config: ReportConfig) -> Path:
             for one in figures:
                 (folder / f"{one.name}.svg").write_text(one.svg, encoding="utf-8")
                 (folder / f"{one.name}.png").write_bytes(one.png)
-    files.write_text(page, text)
-    return page
+    files.write_text(config.page, text)
+    return config.page
 
 
 def read(folder: Path) -> Told:

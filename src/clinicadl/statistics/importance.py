@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from clinicadl.statistics.paired import holm
+
 LEAST_TRIALS = 20
 """Trials below which an importance means nothing."""
 _MOST_GROUPS = 4
@@ -21,7 +23,8 @@ class Importance(NamedTuple):
     share: float
     """Of the variance of the ranks of the values, beyond what chance gives; 0 to 1."""
     p: float
-    """Of no difference between its groups; no number where there is one group."""
+    """Of no difference between its groups, corrected for the number of settings (Holm); no number
+    where there is one group."""
     n_trials: int
     """Trials that have the setting."""
 
@@ -51,6 +54,8 @@ def importances(settings: Sequence[Mapping[str, Any]], values: Sequence[float]) 
         having = [i for i, one in enumerate(settings) if name in one]
         groups = _groups([settings[i][name] for i in having])
         found.append(_importance(name, groups, np.asarray(values, dtype=np.float64)[having]))
+    corrected = holm([one.p for one in found])
+    found = [one._replace(p=p) for one, p in zip(found, corrected, strict=True)]
     return sorted(found, key=lambda one: (-one.share, one.name))
 
 

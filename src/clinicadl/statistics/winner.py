@@ -19,6 +19,8 @@ from clinicadl.statistics.intervals import (
     resamples,
 )
 
+_DECIMALS = 12
+
 
 class Corrected(NamedTuple):
     """A metric of the winner, as it was found and without the luck of having been chosen."""
@@ -139,6 +141,8 @@ def _stacked(of_trials: Sequence[Values]) -> Values:
 
 def _best(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the trial with the highest value in each row; those that are no number never win."""
+    # Equal values may differ by rounding, and then the first is meant.
+    values = np.round(values, _DECIMALS)
     found: NDArray[np.int64] = np.where(np.isfinite(values), values, -np.inf).argmax(1)
     return found
 
