@@ -109,7 +109,7 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = _PATIENCE
 
-    def do_GET(self) -> None:  # noqa: N802  # the name that http.server looks for
+    def do_GET(self) -> None:  # the name that http.server looks for
         """Give the page to who knows the token."""
         asked = urlsplit(self.path)
         if not self._is_from_here():
@@ -122,7 +122,7 @@ class _Request(BaseHTTPRequestHandler):
             )
         return self._send(HTTPStatus.OK, self.server.page(), "text/html")
 
-    def do_POST(self) -> None:  # noqa: N802  # the name that http.server looks for
+    def do_POST(self) -> None:  # the name that http.server looks for
         """Answer a question of the page."""
         # What is not read would be taken for the next request.
         self.close_connection = True
@@ -174,5 +174,5 @@ class _Request(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name of http.server
+    def log_message(self, format: str, *args: object) -> None:  # the name of http.server
         """Say nothing: the address holds the token."""
