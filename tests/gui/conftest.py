@@ -149,7 +149,8 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., di
     home = tmp_path_factory.mktemp("playwright")
     # Its library alone: a browser is never downloaded.
     said = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", home, PLAYWRIGHT],
+        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", home,
+         PLAYWRIGHT],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     if said.returncode:

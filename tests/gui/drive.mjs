@@ -7,7 +7,7 @@ const { chromium } = createRequire(asked.modules + "/")("playwright-core");
 const browser = await chromium.launch({ executablePath: asked.chromium, args: ["--no-sandbox"] });
 const context = await browser.newContext({ acceptDownloads: true, viewport: asked.viewport ?? { width: 1400, height: 900 } });
 const page = await context.newPage();
-page.setDefaultTimeout(15000);
+page.setDefaultTimeout(60000);
 
 const start = Date.now();
 const seen = { console: [], requests: [], results: [] };
@@ -66,6 +66,30 @@ const STEPS = {
     await page.locator("#said").filter({ hasText: /\S/ }).waitFor();
     await settled();
   },
+  unfold: async () => page.evaluate(() => { for (const one of document.querySelectorAll("details")) one.open = true; }),
+  choose: async ({ at, value }) => { await page.locator(at).selectOption(value); },
+  // The settings that a person sees now.
+  visible: async () => page.evaluate(() => [...document.querySelectorAll("[data-path]")]
+    .filter(one => one.checkVisibility()).map(one => one.dataset.path)),
+  offered: async ({ path }) => field(path).locator("option").evaluateAll(options =>
+    options.filter(one => !one.hidden).map(one => one.textContent)),
+  focus: async () => page.evaluate(() => {
+    const style = getComputedStyle(document.activeElement);
+    return { id: document.activeElement.id, outline: `${style.outlineStyle} ${style.outlineWidth}` };
+  }),
+  // What has no name for who does not see it: its id, or its place among the buttons.
+  nameless: async () => page.evaluate(() => {
+    const controls = [...document.querySelectorAll("input:not([hidden]), select, textarea")];
+    const isNamed = one => (one.labels?.[0]?.textContent || one.ariaLabel || "").trim() !== "";
+    const isDescribed = one => (one.getAttribute("aria-describedby") ?? "").split(" ")
+      .every(id => id === "" || document.getElementById(id));
+    const buttons = [...document.querySelectorAll("button")].map(one => (one.ariaLabel || one.textContent).trim());
+    return {
+      n: controls.length, n_ids: new Set(controls.map(one => one.id)).size,
+      controls: controls.filter(one => !isNamed(one) || !isDescribed(one)).map(one => one.id),
+      buttons: buttons.filter(name => name === "").length,
+    };
+  }),
   text: async ({ at }) => page.locator(at).first().textContent(),
   run: async ({ code }) => page.evaluate(code),
   view: async ({ width, height }) => page.setViewportSize({ width, height }),

@@ -79,11 +79,12 @@ sections = st.fixed_dictionaries(
             {},
             optional={
                 "learning_rate": st.floats(1e-300, 1e300, allow_subnormal=False),
-                "epochs": st.integers(1, 10**12), "gradient_clipping": st.none() | st.floats(0.1, 9),
+                "epochs": st.integers(1, 10**12),
+                "gradient_clipping": st.none() | st.floats(0.1, 9),
                 "schedule": st.sampled_from([{"name": "cosine", "lowest_rate": 0.5}, "step"]),
             },
         ),
-        "compute": st.fixed_dictionaries({}, optional={"gpu": st.sampled_from([None, True, False])}),
+        "compute": st.sampled_from([None, True, False]).map(lambda gpu: {"gpu": gpu}),
         "transforms": st.lists(
             st.sampled_from(["Noise", {"name": "Noise", "std": 0.5}, "Flip"]), max_size=3
         ).map(lambda some: {"augmentation": some}),

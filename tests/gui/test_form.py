@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.gui import GuiConfig
 from clinicadl.config.read import experiment, to_toml
 from clinicadl.errors import UsageError
@@ -115,69 +118,62 @@ def put(path, value):
     return {"do": "set", "path": path, "value": value}
 
 
-def shown(*paths):
-    """A step that says which of some settings are shown."""
-    return {"do": "run", "code": f"{json.dumps(paths)}.filter(path => document.querySelector(`[data-path='${{path}}']`)?.checkVisibility() ?? false)"}  # noqa: E501
+VISIBLE = {"do": "visible"}
+NETWORKS = {"do": "offered", "path": "network.name"}
 
 
 def test_only_what_means_something_is_shown(drive, tmp_path):
     """What decides is set one after the other; each time the settings that depend on it come."""
-    settings = (
+    settings = {
         "task.loss", "task.vote", "task.recons_weight", "multi_network", "network.dropout",
-        "data.sampler", "transforms.normalization.name",
-        "optimization.tolerance", "optimization.schedule.name", "optimization.schedule.step_epochs",
-    )  # fmt: skip
-    networks = {"do": "run", "code": "[...document.querySelectorAll(\"[data-path='network.name'] option\")].filter(one => !one.hidden).map(one => one.textContent)"}  # noqa: E501
-    steps = [
-        {"do": "run", "code": "for (const one of document.querySelectorAll('details')) one.open = true"},
-        shown(*settings), networks,
-        {"do": "run", "code": "document.getElementById('mode').value = 'slice'; document.getElementById('mode').dispatchEvent(new Event('change'))"},  # noqa: E501
-        shown(*settings), networks,
-        {"do": "run", "code": "document.getElementById('mode').value = 'image'; document.getElementById('mode').dispatchEvent(new Event('change'))"},  # noqa: E501
-        shown(*settings),
-        put("optimization.patience", "3"), put("optimization.schedule.name", "step"),
-        shown(*settings),
-        put("optimization.adaptive_learning_rate", True), put("transforms.normalize", False),
-        put("task.name", "reconstruction"),
-        shown(*settings), networks,
-        {"do": "click", "at": "#all"}, shown(*settings),
-    ]  # fmt: skip
-    found = asked(drive, steps)["results"]
-    always = ["task.loss"]
-    of_labels = ["network.dropout", "data.sampler"]
-    rate = ["transforms.normalization.name", "optimization.schedule.name"]
-    assert set(found[1]) == {*always, *of_labels, *rate, "task.vote", "multi_network"}
-    assert set(found[4]) == set(found[1])
-    assert set(found[7]) == {*always, *of_labels, *rate}
-    more = {"optimization.tolerance", "optimization.schedule.step_epochs"}
-    assert set(found[10]) == {*found[7], *more}
-    # A schedule that was chosen stays in sight: it does not go with what was chosen then.
-    assert set(found[14]) == {
-        *always, "task.recons_weight", "optimization.schedule.name",
-        "optimization.schedule.step_epochs", "optimization.tolerance",
+        "data.sampler", "transforms.normalization.name", "optimization.tolerance",
+        "optimization.schedule.name", "optimization.schedule.step_epochs",
     }  # fmt: skip
-    assert set(found[17]) >= {*found[14], "data.sampler", "transforms.normalization.name"}
-    assert "resnet18" in found[2]
-    assert "ResNet3D" in found[2]
-    assert "resnet18" in found[5]
-    assert "ResNet3D" not in found[5]
-    assert "AE_Conv5_FC3" not in found[2]
-    assert "AE_Conv5_FC3" in found[15]
-    assert "Conv5_FC3" not in found[15]
+    steps = [
+        {"do": "unfold"}, VISIBLE, NETWORKS,
+        {"do": "choose", "at": "#mode", "value": "slice"}, VISIBLE, NETWORKS,
+        {"do": "choose", "at": "#mode", "value": "image"}, VISIBLE,
+        put("optimization.patience", "3"), put("optimization.schedule.name", "step"), VISIBLE,
+        put("optimization.adaptive_learning_rate", True), put("transforms.normalize", False),
+        put("task.name", "reconstruction"), VISIBLE, NETWORKS,
+        {"do": "click", "at": "#all"}, VISIBLE,
+    ]  # fmt: skip
+    results = asked(drive, steps)["results"]
+    at_first, of_slices, of_images, more, of_reconstruction, everything = (
+        set(one) & settings
+        for one, step in zip(results, steps, strict=True) if step is VISIBLE
+    )  # fmt: skip
+    networks, of_planes, of_images_back = (
+        one for one, step in zip(results, steps, strict=True) if step is NETWORKS
+    )
+    always = {"task.loss", "network.dropout", "data.sampler", "transforms.normalization.name",
+              "optimization.schedule.name"}  # fmt: skip
+    assert at_first == of_slices == {*always, "task.vote", "multi_network"}
+    assert of_images == always
+    added = {"optimization.tolerance", "optimization.schedule.step_epochs"}
+    assert more == always | added
+    # A schedule that was chosen stays in sight, though it does not go with what was chosen then.
+    assert of_reconstruction == {
+        "task.loss", "task.recons_weight", "optimization.schedule.name", *added
+    }  # fmt: skip
+    assert everything >= of_reconstruction | {"data.sampler", "transforms.normalization.name"}
+    assert {"resnet18", "ResNet3D", "Conv5_FC3"} <= set(networks)
+    assert set(of_planes) & {"resnet18", "ResNet3D", "Conv5_FC3"} == {"resnet18", "Conv5_FC3"}
+    assert "AE_Conv5_FC3" not in networks
+    assert "AE_Conv5_FC3" in of_images_back
+    assert "Conv5_FC3" not in of_images_back
 
 
 def test_the_search_finds_names_and_help(drive):
-    visible = {"do": "run", "code": "[...document.querySelectorAll('[data-path]')].filter(one => one.checkVisibility()).map(one => one.dataset.path)"}  # noqa: E501
+    empty = {"do": "press", "key": "Escape"}
     found = asked(
         drive,
         [
             {"do": "click", "at": "#search"},
-            {"do": "type", "text": "PATIENCE"}, visible,
-            {"do": "press", "key": "Escape"},
-            {"do": "type", "text": "translate the network"}, visible,
-            {"do": "press", "key": "Escape"},
-            {"do": "type", "text": "no such word"}, visible, {"do": "text", "at": "#nothing"},
-            {"do": "press", "key": "Escape"}, visible,
+            {"do": "type", "text": "PATIENCE"}, VISIBLE, empty,
+            {"do": "type", "text": "translate the network"}, VISIBLE, empty,
+            {"do": "type", "text": "no such word"}, VISIBLE, {"do": "text", "at": "#nothing"},
+            empty, VISIBLE,
         ],
     )["results"]  # fmt: skip
     assert found[2] == ["optimization.patience"]
@@ -197,7 +193,7 @@ def test_a_problem_is_shown_at_its_setting_and_keeps_the_file_from_being_written
             {"do": "text", "at": "#problems"}, {"do": "text", "at": "#badge"},
             {"do": "press", "key": "Control+s"},
             {"do": "wait", "at": "#said", "text": "Nothing was saved"},
-            {"do": "run", "code": "document.activeElement.id"},
+            {"do": "focus"},
             put("optimization.epochs", "7"),
             {"do": "press", "key": "Control+s"},
             {"do": "wait", "at": "#said", "text": "own.toml"},
@@ -211,15 +207,72 @@ def test_a_problem_is_shown_at_its_setting_and_keeps_the_file_from_being_written
     assert found[2] == str(refused.value)
     assert found[3] == f"optimization.epochs {refused.value}"
     assert found[4] == "1 to mend"
-    assert found[7] == "f-optimization.epochs"
+    assert found[7]["id"] == "f-optimization.epochs"
     assert found[11] == ""
     assert tomllib.loads(file.read_text())["optimization"]["epochs"] == 7
     assert seen["console"] == []
 
 
+def wrong(values, path=()):
+    """Yield a place of every value, and what it cannot be."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from wrong(value, (*path, key))
+        yield from (((*path, key), one) for one in (-1, 10**9, 0.5, "no such", True, [[]], None))
+
+
+def test_the_page_alone_finds_what_the_schema_forbids(drive, experiments, tmp_path):
+    """As jsonschema does, of each setting with each kind of value that it may not have."""
+    whole_of = [json.loads(config.model_dump_json()) for config in whole(experiments)]
+    cases = [*whole_of, {**whole_of[1], "strange": 1}, {"data": {}}]
+    for path, value in wrong(whole_of[0]):
+        case = json.loads(json.dumps(whole_of[0]))
+        level = case
+        for step in path[:-1]:
+            level = level[step]
+        level[path[-1]] = value
+        cases.append(case)
+    page = write_form(GuiConfig(export=tmp_path / "form.html"))
+    code = f"{json.dumps(cases)}.map(one => problemsOf(ROOT, one, []).length > 0)"
+    (found,) = drive(page.as_uri(), [{"do": "run", "code": code}])["results"]
+    judge = Draft202012Validator(ExperimentConfig.model_json_schema())
+    expected = [not judge.is_valid(one) for one in cases]
+    assert [
+        one for one, *said in zip(cases, found, expected, strict=True) if said[0] != said[1]
+    ] == []
+    assert expected.count(True) > 200
+    assert expected.count(False) > 50
+
+
+def test_the_page_alone_says_so_and_shows_problems_and_the_command(drive, tmp_path):
+    page = write_form(GuiConfig(export=tmp_path / "form.html"))
+    (tmp_path / "odd.toml").write_text("[optimization]\nepoch = 3\n")
+    steps = [
+        {"do": "text", "at": "aside"},
+        {"do": "open", "file": str(tmp_path / "odd.toml")}, {"do": "text", "at": "#said"},
+        put("optimization.epochs", "0"), {"do": "settled"}, {"do": "text", "at": "#problems"},
+        put("optimization.epochs", "3"), put("data.caps_directory", "my caps"),
+        put("data.preprocessing_json", "t1"), put("data.tsv_directory", "it's"),
+        {"do": "settled"}, {"do": "text", "at": "#command"}, {"do": "text", "at": "#badge"},
+        {"do": "text", "at": "#command-note"},
+    ]  # fmt: skip
+    seen = drive(page.as_uri(), steps)
+    found = seen["results"]
+    assert "--dry-run" in found[0]
+    assert "epoch is not known" in found[2]
+    assert "at least 1" in found[5]
+    assert shlex.split(found[11]) == [
+        "clinicadl", "train", "classification", "my caps", "t1", "it's", "maps",
+        "--config_file", "experiment.toml",
+    ]  # fmt: skip
+    assert found[12] == "ready"
+    assert "Save the settings as experiment.toml first" in found[13]
+    assert seen["console"] == []
+
+
 def test_an_experiment_is_filled_in_by_keys_alone(drive, tmp_path):
     """Tab, letters, space, arrows and Control+S; where one is can always be seen."""
-    focus = {"do": "run", "code": "(() => { const style = getComputedStyle(document.activeElement); return [style.outlineStyle, style.outlineWidth]; })()"}  # noqa: E501
+    focus = {"do": "focus"}
     steps = [
         {"do": "tab", "to": "f-data.caps_directory"}, focus, {"do": "type", "text": "caps"},
         {"do": "tab", "to": "f-data.preprocessing_json"}, {"do": "type", "text": "t1"},
@@ -240,25 +293,21 @@ def test_an_experiment_is_filled_in_by_keys_alone(drive, tmp_path):
         "clinicadl train regression caps t1 split maps --baseline --architecture Conv4_FC3 "
         "--dropout 0.3 --epochs 9"
     )
-    given = {"data": {**DATA, "baseline": True}, "task": "regression",
-             "network": {"name": "Conv4_FC3", "dropout": 0.3}, "optimization": {"epochs": 9}}  # fmt: skip
+    given = {
+        "data": {**DATA, "baseline": True}, "task": "regression",
+        "network": {"name": "Conv4_FC3", "dropout": 0.3}, "optimization": {"epochs": 9},
+    }  # fmt: skip
     assert read(found[-1], tmp_path) == experiment(given)
     for outline in (found[1], found[8], found[11]):
-        assert outline == ["solid", "3px"]
+        assert outline["outline"] == "solid 3px"
 
 
 def test_every_control_has_a_label_and_a_description(drive):
-    names = """[...document.querySelectorAll("input:not([hidden]), select, textarea")].map(one => [
-        one.id, (one.labels?.[0]?.textContent || one.ariaLabel || "").trim(),
-        (one.getAttribute("aria-describedby") ?? "").split(" ").every(id => !id || document.getElementById(id))])"""
-    buttons = '[...document.querySelectorAll("button")].filter(one => !(one.ariaLabel || one.textContent).trim()).length'
-    added = [{"do": "add", "path": "transforms.augmentation", "name": name} for name in ("Noise", "Flip")]
-    found = asked(drive, [*added, {"do": "run", "code": names}, {"do": "run", "code": buttons}])
-    controls, nameless = found["results"][2:]
-    assert len(controls) > 60
-    assert [one for one, label, is_described in controls if not label or not is_described] == []
-    assert len({one for one, *_ in controls}) == len(controls)
-    assert nameless == 0
+    added = [{"do": "add", "path": "transforms.augmentation", "name": name}
+             for name in ("Noise", "Flip")]  # fmt: skip
+    *_, found = asked(drive, [*added, {"do": "nameless"}])["results"]
+    assert found.pop("n") == found.pop("n_ids") > 60
+    assert found == {"controls": [], "buttons": 0}
 
 
 def test_images_network_and_splits_are_looked_at(drive, prepared_once):

@@ -89,7 +89,9 @@ def test_there_is_no_other_page(form, path):
     assert asked(form, "GET", f"{path}?{place.query}", headers={"Host": place.netloc})[0] == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1:1", None])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1:1", None]
+)
 def test_another_name_for_this_machine_is_refused(form, host):
     """A site whose name is made to lead here (DNS rebinding) gets neither page nor answer."""
     query = urlsplit(form).query
@@ -97,7 +99,9 @@ def test_another_name_for_this_machine_is_refused(form, host):
     assert ask(form, Host=host)[0] == 403
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1"]
+)
 def test_another_site_is_refused(form, origin):
     assert ask(form, Origin=origin)[0] == 403
 

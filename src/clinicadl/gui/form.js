@@ -208,14 +208,15 @@ function mark() {
     if (!element) continue;
     element.querySelector(":scope > .error").textContent = problem.message;
     element.querySelector("input, select, textarea").setAttribute("aria-invalid", "true");
-    element.hidden = false;
+    for (let one = element; one !== form; one = one.parentElement) one.hidden = false;
   }
 }
 
-// The setting that a problem stands at: of an item of a list, the list.
+// The setting that a problem stands at: of an item of a list the list, of a row its name.
 function placeOf(path) {
   for (let n = path.length; n > 0; n--) {
-    const element = form.querySelector(`[data-path="${CSS.escape(path.slice(0, n).join("."))}"]`);
+    const place = CSS.escape(path.slice(0, n).join("."));
+    const element = form.querySelector(`[data-path="${place}"], .row > [data-path="${place}\\.name"]`);
     if (element) return element;
   }
   return null;

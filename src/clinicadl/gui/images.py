@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from clinicadl.config.experiment import ExperimentConfig
-from clinicadl.engine.plan import extractions_of
-from clinicadl.engine.stored import Stored, prepared
-from clinicadl.errors import MissingInputError
-from clinicadl.layouts import caps, part_files
-from clinicadl.layouts.caps import Extraction, Session
-from clinicadl.tables import cohorts as cohort_tables
-from clinicadl.tables import sessions
-from clinicadl.tables.cohorts import COHORT, Member
+from clinicadl.engine.plan import divided, extractions_of
+from clinicadl.engine.stored import prepared
+from clinicadl.tables.cohorts import COHORT
 from clinicadl.transforms.pipeline import output_shape
 
 
@@ -29,48 +22,19 @@ class Images:
 
 
 def images_of(config: ExperimentConfig) -> Images:
-    """Return what the images are like, as the first that is found tells.
+    """Return what the images are like, as the first of train tells: a look, and no check of all.
 
     Raises
     ------
     MissingInputError
-        The CAPS, the extraction or a tensor is absent.
+        A table, the CAPS, the extraction or the tensor is absent.
     InvalidDataError
-        The extraction is wrong, or the tensor does not belong to its image any more.
+        A table or the extraction is wrong, or the tensor does not belong to its image any more.
     UsageError
         The mode or a transform cannot take such images.
     """
-    data = config.data
-    cohorts = cohort_tables.members(
-        data.caps_directory, data.tsv_directory,
-        is_multi=data.multi_cohort, diagnoses=data.diagnoses,
-    )  # fmt: skip
-    stored = _stored(cohorts[0], extractions_of(config, cohorts))
+    who = divided(config)
+    first = who.splits[0].train.head(1)
+    caps_of = {one.name: one.caps for one in who.cohorts if one.name in set(first[COHORT])}
+    stored = prepared(caps_of, extractions_of(config, who.cohorts), first)
     return Images(stored.mode, len(stored.parts), output_shape(config.transforms, stored.shape))
-
-
-def _stored(cohort: Member, extractions: tuple[Extraction, ...]) -> Stored:
-    """Return the tensors of the first session that has any.
-
-    Raises
-    ------
-    MissingInputError
-        No session has.
-    """
-    first = extractions[0]
-    for key in caps.sessions(cohort.caps):
-        if _has_tensors(cohort, first, key):
-            rows = pd.DataFrame([key], columns=[sessions.PARTICIPANT, sessions.SESSION])
-            table = rows.assign(**{COHORT: cohort.name})
-            return prepared({cohort.name: cohort.caps}, extractions, table)
-    raise MissingInputError(
-        "No session of the CAPS has tensors of this extraction", where=cohort.caps,
-        found=first.path.name, fix="Run prepare-data first",
-    )  # fmt: skip
-
-
-def _has_tensors(cohort: Member, extraction: Extraction, key: Session) -> bool:
-    if extraction.stores_parts:
-        parts = part_files.index_parts
-        return bool(parts(cohort.caps, extraction.preprocessing, [key], extraction.mode))
-    return bool(caps.index_tensors(cohort.caps, extraction.preprocessing, [key]))

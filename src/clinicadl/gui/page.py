@@ -115,7 +115,9 @@ def _script() -> str:
     """Return the program: the vendored reader of TOML in a scope of its own, then ours."""
     vendored = _text("vendor/smol-toml/index.cjs")
     ours = "\n".join(_text(name) for name in _SCRIPTS)
-    return f'"use strict";\nconst TOML = (exports => {{\n{vendored}\nreturn exports;\n}})({{}});\n{ours}'
+    # A module of Node in a scope of its own: what it gives is TOML.
+    scope = f"const TOML = (exports => {{\n{vendored}\nreturn exports;\n}})({{}});"
+    return f'"use strict";\n{scope}\n{ours}'
 
 
 def _facts() -> dict[str, Any]:
@@ -134,8 +136,11 @@ def _facts() -> dict[str, Any]:
         },
         "networks": {
             # What learns from two kinds of images at once is for none of the tasks here.
-            name: {"tasks": row.tasks if row.n_domains == 1 else (), "axes": row.axes,
-                   "example": row.example}
+            name: {
+                "tasks": row.tasks if row.n_domains == 1 else (),
+                "axes": row.axes,
+                "example": row.example,
+            }
             for name, row in architectures().items()
         },
         "volumes": [name for name, row in AUGMENTATIONS.items() if row.volumes_only],  # type: ignore[attr-defined]  # of Augmentation

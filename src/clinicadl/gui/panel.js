@@ -82,7 +82,9 @@ async function showCommand(isRight, mine) {
     found = { ok: true, command: ["clinicadl", ...words].map(quoted).join(" "), file: "experiment.toml" };
   }
   if (mine !== turn) return;
-  get("command").textContent = found.ok ? found.command : "";
+  // A line breaks between words, not behind the dashes of an option.
+  const words = found.ok ? found.command.split(" ") : [];
+  get("command").replaceChildren(...words.flatMap((word, i) => [...(i ? [" "] : []), make("span", {}, word)]));
   get("command-note").textContent = !found.ok ? found.message : found.file ? `Save the settings as ${found.file} first: the command reads them there.` : "";
   get("copy").hidden = !found.ok;
 }

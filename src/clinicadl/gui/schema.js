@@ -115,7 +115,7 @@ function membersOf(core, value, path) {
     ...Object.entries(core.properties)
       .filter(([, schema]) => schema.const === undefined)
       // A setting that is not said has its default, if there is one.
-      .flatMap(([name, schema]) => problemsOf(schema, value[name] ?? defaultOf(schema), [...path, name])),
+      .flatMap(([name, schema]) => problemsOf(schema, value[name] === undefined ? defaultOf(schema) : value[name], [...path, name])),
   ];
 }
 
