@@ -234,21 +234,18 @@ def test_an_image_that_is_accepted_in_spite_of_it_says_so_beside_the_results(
     pull_models(str(tmp_path / "shared"), tmp_path / "pulled")
     rows = pd.read_csv(prepared_once / "split/test_baseline.tsv", sep="\t")
     (source,) = prepared_once.glob(f"subjects/{rows['participant_id'][0]}/ses-M000/custom/*.gz")
-    image = images.read(source)
-    path = tmp_path / "half.nii.gz"
-    half = np.where(np.arange(image.voxels.shape[2]) < 9, image.voxels, 0).astype(np.float32)
-    images.write(path, half, affine=image.affine)
+    path = shutil.copy(source, tmp_path / "sub-X_ses-M000_FLAIR.nii.gz")
     config = PredictConfig(image=(path,), **QUICK, **MODEL)
-    with pytest.raises(InvalidDataError, match="intensities are .*--accept-unlike"):
+    with pytest.raises(InvalidDataError, match="named as flair.*--accept-unlike"):
         predict(config, tmp_path / "pulled", "one")
     with pytest.raises(InvalidDataError, match="--accept-unlike"):
         interpret(InterpretConfig(image=(path,), **QUICK), tmp_path / "pulled", "one", "why")
     assert not (tmp_path / "pulled/groups/one").exists()
-    accepted = config.model_copy(update={"accept_unlike": "It is one half on purpose."})
+    accepted = config.model_copy(update={"accept_unlike": "The name is wrong."})
     predict(accepted, tmp_path / "pulled", "one")
     guard = names.guard(names.results(tmp_path / "pulled", 0, "loss", "one"))
     (found,) = json.loads(guard.read_text())["findings"]
     assert found["rule"] == "unlike-images"
-    assert found["sentence"].endswith("accepted: It is one half on purpose.")
+    assert found["sentence"].endswith("accepted: The name is wrong.")
     # What is trained here is not asked.
     predict(config, shutil.copytree(trained_once, tmp_path / "own"), "one")
