@@ -17,7 +17,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-preproc: .venv-preproc/.tests
-	$(BIN_PREPROC)/python -m pytest -n 2 --dist loadfile tests/preprocess docs/commands/preprocess.md
+	$(BIN_PREPROC)/python -m pytest -n 2 --dist loadfile tests/preprocess docs/commands/preprocess.md docs/commands/bids-app.md
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -123,6 +123,8 @@ def test_the_data_environment_makes_data_with_the_tested_versions():
 def test_the_page_on_installation_lists_every_extra_with_its_packages():
     text = (ROOT / "docs" / "installation.md").read_text().split("<!-- extras -->")[1]
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in text.strip().splitlines()]
+    assert rows.pop(0) == ["extra", "brings"]
+    del rows[0]  # the line under the header
     found = {extra.strip("`"): packages.split(", ") for extra, packages in rows}
     expected = {
         extra: [Requirement(line).name for line in lines]

@@ -295,7 +295,7 @@ def test_settings_without_a_meaning_are_refused(config_of, settings):
         config_of(**settings)
 
 
-def program(folder: Path, answer: str) -> None:
+def pretend(folder: Path, answer: str) -> None:
     path = folder / validated.PROGRAM
     path.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -307,13 +307,13 @@ def test_errors_of_the_validator_are_refused_unless_it_is_skipped(config_of, tmp
         {"severity": "warning", "code": "FINE"},
         {"severity": "error", "code": "NOT_INCLUDED", "location": "/x.txt"},
     ]
-    program(tmp_path, json.dumps({"issues": {"issues": issues}}))
+    pretend(tmp_path, json.dumps({"issues": {"issues": issues}}))
     with pytest.raises(InvalidDataError, match=r"1 errors in .*NOT_INCLUDED /x\.txt"):
         participant.plan(config_of(skip_bids_validator=False))
     participant.plan(config_of())
-    program(tmp_path, json.dumps({"issues": {"issues": issues[:1]}}))
+    pretend(tmp_path, json.dumps({"issues": {"issues": issues[:1]}}))
     participant.plan(config_of(skip_bids_validator=False))
-    program(tmp_path, "no JSON")
+    pretend(tmp_path, "no JSON")
     with pytest.raises(ClinicaDLError, match="nothing that can be read"):
         participant.plan(config_of(skip_bids_validator=False))
 
@@ -344,3 +344,16 @@ def test_the_command_line_of_bids_apps(invoke, made, bids, tmp_path):
 
 def test_the_layout_is_known_in_one_place(made):
     assert derivatives.tables(made, "quality") == {"sub-01": made / "sub-01" / "sub-01_quality.tsv"}
+
+
+def test_the_validator_of_bids_passes_what_is_written(made):
+    program = validated.program()
+    if program is None:
+        pytest.skip("bids-validator-deno is not installed, of the extra bids")
+    validated.check(made)
+    (made / "dataset_description.json").rename(made / "kept")
+    try:
+        with pytest.raises(InvalidDataError, match="MISSING_DATASET_DESCRIPTION"):
+            validated.check(made)
+    finally:
+        (made / "kept").rename(made / "dataset_description.json")

@@ -18,6 +18,12 @@ PROGRAM = "bids-validator-deno"
 """The validator of BIDS, as the extra ``bids`` installs it; it asks nobody on the network."""
 
 
+def program() -> str | None:
+    """Return the validator, beside this Python or in the path; none where it is not installed."""
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return shutil.which(PROGRAM, path=places)
+
+
 def check(bids: Path) -> None:
     """Refuse a data set that the validator of BIDS finds errors in; warn where there is none.
 
@@ -28,15 +34,14 @@ def check(bids: Path) -> None:
     ClinicaDLError
         The validator cannot be run.
     """
-    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    program = shutil.which(PROGRAM, path=places)
-    if program is None:
+    validator = program()
+    if validator is None:
         logger.warning(
             'the data set is not validated: run pip install "clinicadl[bids]", or say that this is '
             "known with --skip_bids_validator"
         )
         return
-    words = [program, "--format", "json", "--ignoreWarnings", str(bids)]
+    words = [validator, "--format", "json", "--ignoreWarnings", str(bids)]
     done = subprocess.run(  # noqa: S603  # a program of an extra, and no shell
         words, capture_output=True, text=True, check=False
     )
@@ -44,7 +49,7 @@ def check(bids: Path) -> None:
         issues = json.loads(done.stdout)["issues"]["issues"]
     except (ValueError, LookupError, TypeError) as error:
         raise ClinicaDLError(
-            "The validator of BIDS said nothing that can be read", where=program,
+            "The validator of BIDS said nothing that can be read", where=validator,
             found=(done.stderr or done.stdout)[:200] or f"exit code {done.returncode}",
             fix="Look for the reason, or go on with --skip_bids_validator",
         ) from error  # fmt: skip
