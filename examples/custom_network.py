@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from steps import BLUE, GREY, ORANGE, ROOT, STYLE, Estimate, metric, occupied, run, save, table
 
+from clinicadl.layouts import images
 from clinicadl.layouts.maps import names
 
 SUFFIX = "desc-Demo_res-4x4x4_T1w.nii.gz"
@@ -17,6 +18,19 @@ PLUGIN = "examples/mirror_network.py"
 NETWORKS = {"Conv4_FC3": GREY, "Mirror": BLUE}
 """Network -> its colour."""
 N_SPLITS = 3
+REGION = "hippocampi"
+
+
+def write_region(caps: Path) -> None:
+    """Write the mask of a region that holds both hippocampi: a box around the middle."""
+    home = caps / "masks" / "tpl-MNI152"
+    sides = [
+        images.read(home / f"tpl-MNI152_res-4x4x4_roi-{side}Hippocampus_mask.nii.gz")
+        for side in ("left", "right")
+    ]
+    both = np.maximum(sides[0].voxels, sides[1].voxels)
+    images.write(home / f"tpl-MNI152_res-4x4x4_roi-{REGION}_mask.nii.gz", both,
+                 affine=sides[0].affine)  # fmt: skip
 
 
 def train(folder: Path, *, n_participants: int, n_test: int, epochs: int) -> None:
@@ -25,14 +39,18 @@ def train(folder: Path, *, n_participants: int, n_test: int, epochs: int) -> Non
     run(f"python examples/demo/make_caps.py {caps} --n-participants {n_participants} --seed 31")
     run(f"clinicadl tsvtools split {caps}/labels.tsv --subset_name test --n_test {n_test}")
     run(f"clinicadl tsvtools kfold {caps}/split/train.tsv --n_splits {N_SPLITS}")
-    run(f"clinicadl prepare-data image {caps} custom --custom_suffix {SUFFIX} -ej image")
+    write_region(caps)
+    run(
+        f"clinicadl prepare-data roi {caps} custom --custom_suffix {SUFFIX} -ej both "
+        f"--roi_list {REGION} --roi_custom_template MNI152"
+    )
     for network in NETWORKS:
         maps = folder / network
         plugin = f" --plugin {PLUGIN}" if network == "Mirror" else ""
         run(
-            f"clinicadl train classification {caps} image {caps}/split/{N_SPLITS}_fold {maps} "
+            f"clinicadl train classification {caps} both {caps}/split/{N_SPLITS}_fold {maps} "
             f"--n_splits {N_SPLITS} --split 0 --architecture {network} --epochs {epochs} "
-            f"--batch_size 4 --learning_rate 3e-4{plugin}"
+            f"--learning_rate 3e-4{plugin}"
         )
         run(
             f"clinicadl predict {maps} test --caps_directory {caps} "

@@ -17,21 +17,21 @@ class Mirror(Architecture):
     builds: ClassVar[str] = "mirror_network:mirror"
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
     axes: ClassVar[tuple[int, ...]] = (3,)
-    example: ClassVar[tuple[int, ...]] = (1, 16, 20, 18)
+    example: ClassVar[tuple[int, ...]] = (1, 24, 12, 12)
     reference: ClassVar[str] = "tutorial"
-    smallest: ClassVar[int] = 16
+    smallest: ClassVar[int] = 8
     name: Literal["Mirror"] = "Mirror"
     first_channels: int = setting(8, "Channels of the first block; each further one doubles", ge=1)
 
 
 class MirrorNetwork(nn.Module):
-    """Four blocks that halve the image, seen from both sides, and one linear layer."""
+    """Three blocks that halve the image, seen from both sides, and one linear layer."""
 
     def __init__(
         self, input_shape: tuple[int, ...], n_outputs: int, *, first_channels: int
     ) -> None:
         super().__init__()
-        widths = [input_shape[0], *(first_channels * 2**i for i in range(4))]
+        widths = [input_shape[0], *(first_channels * 2**i for i in range(3))]
         self.convolutions = nn.Sequential(
             *(
                 layer
@@ -45,7 +45,7 @@ class MirrorNetwork(nn.Module):
             ),
             nn.Flatten(),
         )
-        n_features = widths[-1] * prod(size // 16 for size in input_shape[1:])
+        n_features = widths[-1] * prod(size // 8 for size in input_shape[1:])
         self.fc = nn.Linear(2 * n_features, n_outputs)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

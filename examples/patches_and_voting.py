@@ -31,10 +31,10 @@ PART = "patch_id"
 Values = NDArray[np.float64]
 
 
-def train(folder: Path, *, made: str, n_test: int, epochs: int) -> None:
+def train(folder: Path, *, n_participants: int, n_test: int, epochs: int) -> None:
     """Make brains whose hippocampi shrink, train a network for each patch, and look once."""
     caps, maps = folder / "caps", folder / "maps"
-    run(f"python examples/demo/make_caps.py {caps} {made}")
+    run(f"python examples/demo/make_caps.py {caps} --n-participants {n_participants} --seed 7")
     run(f"clinicadl tsvtools split {caps}/labels.tsv --subset_name test --n_test {n_test}")
     run(f"clinicadl tsvtools kfold {caps}/split/train.tsv --n_splits 3")
     run(
@@ -134,30 +134,25 @@ def draw_patches(planes: Sequence[Any], caps: Path, of_patch: pd.Series[float]) 
     planes[1].set_xlabel("left is left; chance is 0.50")
 
 
-def draw(
-    folder: Path, of_patch: pd.Series[float], found: dict[str, dict[str, Estimate]], path: Path
-) -> None:
-    """Draw the patches, and the votes with their intervals, of both kinds of labels."""
+def draw(folder: Path, of_patch: pd.Series[float], found: dict[str, Estimate], path: Path) -> None:
+    """Draw the patches, and the votes with their intervals."""
     with plt.rc_context(STYLE):
         figure, (coronal, axial, dots) = plt.subplots(
             1, 3, figsize=(12, 3.9), width_ratios=[1, 1.05, 1.5], layout="constrained"
         )
         draw_patches((coronal, axial), folder / "caps", of_patch)
-        names_of_ways = list(found["true"])
-        rows = np.arange(len(names_of_ways))[::-1]
-        for kind, shift, fill in (("true", 0.15, None), ("shuffled", -0.15, "white")):
-            for row, (name, value) in zip(rows + shift, found[kind].items(), strict=True):
-                colour = ORANGE if name.startswith("LEAK") else BLUE
-                dots.plot([value.low, value.high], [row, row], color=colour, lw=2)
-                dots.plot(value.value, row, "o", color=colour, ms=7, mfc=fill or colour)
+        rows = np.arange(len(found))[::-1]
+        for row, (name, value) in zip(rows, found.items(), strict=True):
+            colour = ORANGE if name.startswith("LEAK") else BLUE
+            dots.plot([value.low, value.high], [row, row], color=colour, lw=3)
+            dots.plot(value.value, row, "o", color=colour, ms=8)
         dots.axvline(0.5, color=GREY, ls=":")
-        dots.set(yticks=rows, yticklabels=names_of_ways, xlim=(0.2, 1.02))
-        dots.set(xlabel="balanced accuracy, with 95 % interval")
-        dots.set_title("Images, test set: labels true (full) and shuffled (empty)", fontsize=9.5)
+        dots.set(yticks=rows, yticklabels=found, xlim=(0.3, 1.02), title="Images, test set")
+        dots.set_xlabel("balanced accuracy, with 95 % interval")
         save(figure, path)
 
 
-def shown(folder: Path, kind: str) -> dict[str, Estimate]:
+def shown(folder: Path) -> dict[str, Estimate]:
     """Print what the patches and their votes are worth, and return the votes."""
     validation, test = (said(folder / "maps", group, "patch") for group in ("validation", "test"))
     ways = votes(validation, test)
@@ -172,7 +167,7 @@ def shown(folder: Path, kind: str) -> dict[str, Estimate]:
         "say": vote.weights(validation, PART, threshold=THRESHOLD),
     })  # fmt: skip
     found = {name: judged(one) for name, one in ways.items()}
-    print(f"\n{kind} labels: patches that have a say, or hold lost tissue\n")
+    print("\nPatches that have a say, or hold lost tissue:\n")
     spoke = (shares["say"] > 0) | (shares["of lost tissue"] > 0)
     print(shares[spoke].round(2).to_string())
     print(f"\nBalanced accuracy on {len(written)} participants never seen, with 95 % intervals:\n")
@@ -191,14 +186,11 @@ def main() -> int:
     given = parser.parse_args()
     if occupied(given.folder):
         return 73
-    found = {}
-    for kind, option in (("true", ""), ("shuffled", " --shuffle-labels")):
-        made = f"--n-participants {given.n_participants} --seed 7{option}"
-        train(given.folder / kind, made=made, n_test=given.n_test, epochs=given.epochs)
-        found[kind] = shown(given.folder / kind, kind)
-    folder = given.folder / "true"
+    folder = given.folder
+    train(folder, n_participants=given.n_participants, n_test=given.n_test, epochs=given.epochs)
+    found = shown(folder)
     of_patch = accuracies(said(folder / "maps", "test", "patch"))
-    draw(folder, of_patch, found, given.picture or given.folder / "patches.png")
+    draw(folder, of_patch, found, given.picture or folder / "patches.png")
     return 0
 
 

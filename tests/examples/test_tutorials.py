@@ -85,7 +85,7 @@ def test_patches_vote_and_no_vote_is_learnt_on_the_test_set(example):
         "patches_and_voting", "--folder", "patches", "--n-participants", 16, "--n-test", 4,
         "--epochs", 1,
     )  # fmt: skip
-    assert said.count("best patch of validation: 0.") == 2
+    assert re.search(r"best patch of validation: [01]\.", said)
     assert Path("patches/patches.png").read_bytes().startswith(PNG)
     _assert_shows("patches-and-voting.md", commands)
 
@@ -94,7 +94,7 @@ def test_regions_go_from_an_autoencoder_to_a_network_each(example):
     commands, said = example(
         "roi_transfer", "--folder", "regions", "--n-participants", 16, "--n-test", 4, "--epochs", 1
     )  # fmt: skip
-    assert "are in train of the same split of regions/ae" in said
+    assert re.search(r"are in train of the same split of \S*regions/ae", said)
     assert not Path("regions/refused").exists()
     assert Path("regions/regions.png").read_bytes().startswith(PNG)
     _assert_shows("roi-autoencoder-to-multicnn.md", commands)
