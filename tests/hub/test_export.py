@@ -119,6 +119,18 @@ class Odd(torch.nn.Module):
         return image * 2 if float(image.sum()) > 1e6 else image
 
 
+class OfTwo(torch.nn.Module):
+    """One that takes the size of its first batch for that of all."""
+
+    def forward(self, image):
+        return torch.zeros(1, 4, 4).expand(len(image), -1, -1) + image
+
+
+def test_a_network_of_one_size_of_batch_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"batches of any size \(found: OfTwo\)"):
+        export.write(OfTwo().eval(), (4, 4), tmp_path / "x.onnx", {})
+
+
 def test_a_network_that_cannot_be_written_is_refused_by_name(tmp_path):
     with pytest.raises(UsageError, match=r"cannot be written as ONNX \(found: Odd\)"):
         export.write(Odd().eval(), (1, 4, 4), tmp_path / "x.onnx", {})

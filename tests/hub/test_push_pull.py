@@ -26,7 +26,13 @@ from clinicadl import (
     verify,
 )
 from clinicadl.engine.train import ready
-from clinicadl.errors import InvalidDataError, LeakageError, OutputError, UsageError
+from clinicadl.errors import (
+    InvalidDataError,
+    LeakageError,
+    MissingInputError,
+    OutputError,
+    UsageError,
+)
 from clinicadl.layouts import images
 from clinicadl.layouts.maps import folder, hidden, names
 
@@ -261,11 +267,35 @@ def test_a_place_that_holds_something_is_left_as_it_is(shared, trained_once, tmp
     assert [one.name for one in (tmp_path / "full").iterdir()] == ["mine"]
 
 
-def test_what_was_pulled_is_not_shared_again(pulled, tmp_path):
+def test_what_was_pulled_is_not_shared_again(pulled, tmp_path, invoke):
     with pytest.raises(UsageError, match="was pulled"):
         push_models(PushConfig(), pulled, str(tmp_path / "again"))
     with pytest.raises(UsageError, match="pulled model"):
         verify(pulled, rerun=True)
+    code, _, err = invoke("audit", pulled)
+    assert code == 66
+    assert "known by hashes alone" in err
+
+
+def test_a_dry_push_says_what_would_go_and_writes_nothing(trained_once, tmp_path, invoke):
+    code, out, err = invoke("hub", "push", trained_once, tmp_path / "shared", "--dry-run")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "would share: split 0, best by BA", "would share: split 0, best by loss",
+        f"would write: {tmp_path / 'shared'}",
+    ]  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pulled_model_without_its_hashes_is_not_used(pulled, scan):
+    names.seen_hidden(pulled).unlink()
+    with pytest.raises(MissingInputError, match="Nobody knows any more whom"):
+        predict(PredictConfig(image=(scan,), **QUICK), pulled, "one")
+
+
+def test_a_pulled_model_has_a_report(pulled, invoke):
+    code, _, err = invoke("report", pulled)
+    assert code == 0, err
 
 
 def test_a_pulled_model_is_interpreted(pulled, scan):

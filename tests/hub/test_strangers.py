@@ -229,6 +229,17 @@ BAD = {
     "too small a sample": (
         set_in("record", "input_shape", value=[1, 8, 8]), "no such network|not those",
     ),
+    "a place": (
+        set_in("record", "config", "data", "caps_directory", value="/home/of/somebody"),
+        "names places or trackers",
+    ),
+    "a tracker": (
+        set_in("record", "config", "tracking", "track_exp",
+               value={"name": "mlflow", "mlflow_uri": "http://of.a.stranger"}),
+        "names places or trackers",
+    ),
+    "a table": (set_in("record", "tables", value={"/etc/passwd": "x"}), "names places"),
+    "a sign of terminals": (set_in("about", value="\x1b[2J"), "signs that cannot be seen"),
     "pulled before": (
         set_in("record", "pulled", value={"origin": "x", "sha256": "x", "date": "x"}), "before",
     ),

@@ -87,6 +87,11 @@ def read(path: Path) -> AuditedMaps:
 
 def _ours(path: Path) -> AuditedMaps:
     opened = folder.open_maps(path)
+    if opened.record.pulled is not None:
+        raise MissingInputError(
+            "The MAPS was pulled: whom its models have seen is known by hashes alone", where=path,
+            fix="Audit without it: predict asks the hashes about each data group",
+        )  # fmt: skip
     seen = seen_by(path)
     data = opened.record.config.data
     groups = []

@@ -150,6 +150,13 @@ def write(network: nn.Module, shape: tuple[int, ...], path: Path, facts: dict[st
         ) from error  # fmt: skip
     assert program is not None  # noqa: S101  # it is with dynamo
     model = program.model_proto
+    (given,) = model.graph.input
+    if not given.type.tensor_type.shape.dim[0].dim_param:
+        raise UsageError(
+            "The network cannot be written as ONNX for batches of any size",
+            found=type(network).__name__,
+            fix="In its forward, write images.shape[0] where it asks for len(images)",
+        )  # fmt: skip
     for name, text in {_METADATA: json.dumps(facts)}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = name, text

@@ -162,6 +162,8 @@ def _said(place: str) -> Iterator[None]:
     """
     from huggingface_hub import errors
 
+    # Of whatever library it speaks HTTP by.
+    of_http = errors.HTTPError  # type: ignore[attr-defined]  # it is there, and not declared
     try:
         yield
     except ClinicaDLError:
@@ -181,7 +183,7 @@ def _said(place: str) -> Iterator[None]:
             found=f"status {error.response.status_code}",
             fix="Check that your token may write there",
         ) from error  # fmt: skip
-    except (errors.OfflineModeIsEnabled, errors.HTTPError, OSError) as error:
+    except (errors.OfflineModeIsEnabled, of_http, OSError) as error:
         raise MissingInputError(
             "The Hugging Face hub cannot be reached", where=place, found=type(error).__name__,
             fix="Connect, or take a folder or a zip file",

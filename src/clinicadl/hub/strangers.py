@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -12,9 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from clinicadl.config import plugins
+from clinicadl.config.tracking import TrackingConfig
 from clinicadl.errors import ClinicaDLError, InvalidDataError, UsageError, listed
 from clinicadl.layouts.maps import names
-from clinicadl.layouts.maps.shared import FORMAT, Shared, files_of
+from clinicadl.layouts.maps.shared import FORMAT, NOT_SHARED, Shared, files_of
 from clinicadl.networks import weights
 
 MOST_FILES = 20_000
@@ -119,6 +120,7 @@ def described(content: bytes, where: object) -> Shared:
         It needs a plugin that was not named.
     """
     found = parsed(content, where)
+    _refuse_unseen_signs(found, where)
     if found.get("format") != FORMAT:
         _refuse(
             "The format is not known", where, str(found.get("format"))[:100], f"Known: {FORMAT}"
@@ -164,8 +166,40 @@ def _refuse_other_files(shared: Shared, where: object) -> None:
         _refuse("The shape of a sample is none", where, shared.record.input_shape)
     if not any(one.who == "" for one in shared.hidden):
         _refuse("Nobody says whom the models have seen", where, None)
+    config = shared.record.config
+    named = [one for one in _paths(config.model_dump()) if one != Path(NOT_SHARED)]
+    if named or shared.record.tables or config.tracking != TrackingConfig():
+        # A training that repeats this one would read it, or tell that tracker of it.
+        _refuse("The record names places or trackers", where, listed(named) or None)
     if shared.record.pulled is not None:
         _refuse("The record is of models that were pulled before", where, None)
+
+
+def _paths(value: object) -> Iterator[Path]:
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _paths(one)
+    elif isinstance(value, Path):
+        yield value
+
+
+def _refuse_unseen_signs(value: object, where: object) -> None:
+    """Refuse signs that move the cursor of a terminal, wherever they stand.
+
+    Raises
+    ------
+    InvalidDataError
+        There is one.
+    """
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for one in value:
+            _refuse_unseen_signs(one, where)
+    elif isinstance(value, str) and not value.replace("\n", "").replace("\t", "").isprintable():
+        _refuse("A text holds signs that cannot be seen", where, ascii(value)[:100])
 
 
 def check_weights(shared: Shared, home: Path) -> None:

@@ -137,7 +137,7 @@ class Transformer(nn.Module):
         short = [-size % self.token_size for size in reversed(images.shape[2:])]
         padded = F.pad(images, [side for size in short for side in (0, size)])
         cubes = self.embedding(padded).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), cubes], 1)
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), cubes], 1)
         outputs: Tensor = self.fc(self.norm(self.layers(tokens + self.positions)[:, 0]))
         return outputs
 
