@@ -12,9 +12,11 @@ from markdown.extensions.toc import slugify
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = {
     "aramislab.paris.inria.fr",
+    "bids-apps.neuroimaging.io",
     "brain-development.org",
     "github.com",
     "nifti.nimh.nih.gov",
+    "optuna.org",
 }
 """Where a page may send its readers."""
 
@@ -70,7 +72,7 @@ def wrong(page: str, text: str) -> list[str]:
     found = []
     for link in links(text):
         if re.match(r"[a-z]+:", link):
-            host = re.match(r"https://([^/]+)/", link)
+            host = re.match(r"https://([^/]+)", link)
             if host is None or host[1] not in HOSTS:
                 found.append(link)
             continue

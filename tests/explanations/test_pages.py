@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import pickle
-import re
 import subprocess
 import sys
 from importlib import import_module
@@ -92,7 +91,7 @@ def test_a_rule_is_shown_in_its_example_as_it_is_found():
     for code in RULES:
         text = pages()[code].text
         _, shown, example = text.partition("```console")
-        # A session that was seen is told beside its participant; what only warns of a model goes on.
+        # A session that was seen is told beside its participant; a name that misleads only warns.
         if shown and code not in ("seen-sessions", "misleading-group"):
             assert code in example
 
