@@ -66,24 +66,17 @@ def steps(folder: Path) -> list[dict[str, Any]]:
     return [
         {"do": "click", "at": "#network summary"},
         {"do": "wait", "at": "#network-shown", "text": "parameters"},
+        {"do": "settled"},
         {"do": "click", "at": "#splits summary"},
         {"do": "click", "at": "#look-splits"},
         {"do": "wait", "at": "#splits-shown", "text": "Split 2"},
         {"do": "run", "code": "document.activeElement.blur(); scrollTo(0, 0)"},
         {"do": "shot", "file": str(folder / "gui.png")},
-        {"do": "set", "path": "optimization.batch_size", "value": "none"},
-        {"do": "settled"},
-        {"do": "run", "code": "document.querySelector('aside').scrollTo(0, 0)"},
-        {"do": "shot", "file": str(folder / "gui-problem.png")},
-        {"do": "set", "path": "optimization.batch_size", "value": "8"},
-        {"do": "view", "width": 420, "height": 900},
-        {"do": "run", "code": "document.activeElement.blur(); scrollTo(0, 0)"},
-        {"do": "shot", "file": str(folder / "gui-narrow.png")},
     ]
 
 
 def main() -> None:
-    """Draw the pictures."""
+    """Draw the picture."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs" / "images").resolve()
     chromium = next(found for name in ("chromium", "chromium-browser", "google-chrome")
                     if (found := shutil.which(name)))  # fmt: skip

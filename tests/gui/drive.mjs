@@ -104,7 +104,7 @@ try {
     seen.results.push((await STEPS[step.do](step)) ?? null);
   }
 } catch (error) {
-  const said = await page.evaluate(() => ["said", "problems"].map(id => document.getElementById(id)?.textContent));
+  const said = await page.evaluate(() => ["said", "verdict", "problems", "network-shown", "images-note"].map(id => document.getElementById(id)?.textContent));
   seen.error = `${error.message} ${said}`;
 }
 await browser.close();

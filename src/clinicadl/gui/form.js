@@ -2,6 +2,8 @@
 
 const state = { values: completed(ROOT, FACTS.values ?? {}), images: null, problems: [] };
 const form = document.getElementById("form");
+// As the CAPS says, else as somebody chose; empty while nobody knows.
+const modeOf = () => state.images?.mode ?? document.getElementById("mode").value;
 const OPEN_AT_FIRST = ["data", "task", "network", "optimization"];
 
 // A setting was given a value: what depends on it is told.
@@ -174,7 +176,7 @@ function isRelevant(path) {
     const place = path.slice(0, i + 1);
     const rule = FACTS.rules[place.join(".")];
     if (!rule || !isSame(at(state.values, place), defaultAt(place))) return true;
-    const value = rule.on === FACTS.mode ? document.getElementById("mode").value : at(state.values, rule.on.split("."));
+    const value = rule.on === FACTS.mode ? modeOf() : at(state.values, rule.on.split("."));
     if (rule.on === FACTS.mode && value === "") return true;
     if (rule.on.startsWith(`${path[0]}.`) && value === undefined) return true;
     return rule.values.includes(value ?? null) === rule.among;
@@ -184,7 +186,7 @@ function isRelevant(path) {
 // Of the networks those that can learn the task, from such images; of the metrics those of the task.
 function offerFitting() {
   const task = FACTS.tasks[state.values.task?.name];
-  const mode = document.getElementById("mode").value;
+  const mode = modeOf();
   const showsAll = document.getElementById("all").checked;
   const n_axes = state.images ? state.images.input_shape.length - 1 : mode === "slice" ? 2 : mode ? 3 : null;
   for (const option of form.querySelectorAll('[data-path="network.name"] option')) {
