@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from clinicadl.report.search_page import write_search_page as write_search_page
     from clinicadl.search.analysis import analyse_random_search as analyse_random_search
     from clinicadl.search.published import random_search as random_search
-    from clinicadl.search.run import read as show_search  # noqa: F401  # public
+    from clinicadl.search.workers import read as show_search  # noqa: F401  # public
     from clinicadl.search.workers import resume_search as resume_search
     from clinicadl.search.workers import run_search as run_search
     from clinicadl.synthesis.artifacts import generate_artifacts as generate_artifacts
@@ -162,7 +162,7 @@ _HOMES = {
     "resume_search": "clinicadl.search.workers:resume_search",
     "run_search": "clinicadl.search.workers:run_search",
     "show_maps": "clinicadl.report.contents:show_maps",
-    "show_search": "clinicadl.search.run:read",
+    "show_search": "clinicadl.search.workers:read",
     "split": "clinicadl.tables.split:split",
     "train": "clinicadl.engine.train:train",
     "train_from": "clinicadl.engine.repeat:train_from",

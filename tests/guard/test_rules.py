@@ -138,6 +138,13 @@ EXAMPLES = {
         EvaluationFacts("kept", GROUP, (), {}, [Defined("test", GROUP[1:])], "seal"),
         ("sub-05",),
     ),
+    "look-of-another-trial": (
+        EvaluationFacts(
+            "test", GROUP, defined=[Defined("test", visits("sub-05"), n_looks=1, by="trial-0001")]
+        ),
+        EvaluationFacts("test", GROUP, defined=[Defined("test", visits("sub-05"), n_looks=1)]),
+        ("sub-05",),
+    ),
     "own-group": (EvaluationFacts("train", GROUP), EvaluationFacts("test", GROUP), ()),
     "misleading-group": (
         EvaluationFacts("test-training2", GROUP),

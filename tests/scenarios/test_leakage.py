@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinicadl import PrepareConfig, prepare_data, train
+from clinicadl import PrepareConfig, SearchConfig, prepare_data, train
 from clinicadl.config.transfer import TransferConfig
 from clinicadl.draws import generator
-from clinicadl.layouts import images
+from clinicadl.layouts import images, search
 
 DOCS = Path(__file__).parents[2] / "docs" / "concepts" / "leakage.md"
 
@@ -130,6 +130,14 @@ def build(
     both = {"validation": {"n_splits": 2, "split": [0, 1]}}
     train(config_of(caps, **quick, **both), folder / "maps")
     train(config_of(caps, **quick, data={"preprocessing_json": "patches"}), folder / "patches")
+    # Two trials of one search, as it leaves them.
+    for number in range(2):
+        shutil.copytree(folder / "maps", search.maps(folder / "search", number))
+    what = search.Definition(
+        config=SearchConfig(), higher_is_better=False, sizes={}, threads=1, tables={}, plugins={},
+        generated_by={}, created="",
+    )  # fmt: skip
+    search.write_definition(folder / "search", what)
     # A model of other people, whose weights come from that one; and one whose come from it.
     lay(folder, "others/train.tsv", NEW[:2])
     lay(folder, "others/validation_baseline.tsv", NEW[2:])
@@ -265,6 +273,7 @@ VALIDATION_TABLE = "caps/split/2_fold/split-0/validation_baseline.tsv"
 INTERPRET = "interpret maps test why gradients --no-gpu -np 0 -s 0"
 IMAGE = "predict maps new --no-gpu -np 0 -s 0 -sm loss --image "
 FROM = TRAIN + " --transfer_path "
+BEST = TEST.replace("predict maps", "predict search/trials/trial-0000")
 PEOPLE = "seen in train or validation"
 
 SITUATIONS = [
@@ -307,6 +316,19 @@ SITUATIONS = [
     Situation("one-anonymous-image-of-train", NO_TEST,
               "The image of one of train is given alone, without a name.",
               (scan(seen, "x.nii.gz"), IMAGE + "x.nii.gz"), "refuse", "under another name"),
+    Situation("second-trial-of-a-search", NO_TEST,
+              "A test set is evaluated by a second trial of one search.",
+              (BEST, TEST.replace("predict maps", "predict search/trials/trial-0001")), "refuse",
+              "trial-0000 of the same search was evaluated on 6 participants"),
+    Situation("second-trial-under-another-name", NO_TEST,
+              "The same, with another name of the test set.",
+              (BEST, PREDICT.format("caps/split/test_baseline.tsv").replace(
+                  "predict maps", "predict search/trials/trial-0001")), "refuse",
+              "chooses by them"),
+    Situation("people-that-the-search-saw", NO_TEST,
+              "The best trial of a search is evaluated on people whom the search saw.",
+              (PREDICT.format("caps/split/2_fold/split-1/validation_baseline.tsv").replace(
+                  "predict maps", "predict search/trials/trial-0000"),), "refuse", PEOPLE),
     Situation("group-that-is-called-like-train", NO_TEST, "The name of a test set contains train.",
               (TEST.replace("maps test", "maps test-of-train"),), "warn", "contains train"),
     # Biased split: visits, slices, patches, people under two names.
@@ -509,6 +531,10 @@ SITUATIONS = [
     Situation("test-set-of-the-last-model", CLEAN,
               "The test set is evaluated by a model whose ancestors have not seen it.",
               (TEST.replace("predict maps", "predict grandchild").replace(" -s 0", ""),), "clean"),
+    Situation("best-trial-of-a-search", CLEAN,
+              "The best trial of a search is evaluated, and interpreted, on the test set.",
+              (BEST, INTERPRET.replace("interpret maps", "interpret search/trials/trial-0000")),
+              "clean"),
     Situation("reason-without-need", CLEAN, "A reason is given where nothing is refused.",
               (TEST + " --accept_leakage to_be_sure",), "clean"),
     Situation("tables-as-they-were-made", CLEAN, "The tables of split and kfold are checked.",

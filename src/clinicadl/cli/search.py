@@ -49,16 +49,14 @@ def run(
     """
     from clinicadl.cli.train import jobs_of
     from clinicadl.config.search import of_file
-    from clinicadl.search import plan
-    from clinicadl.search import run as trials
+    from clinicadl.search.workers import begin
 
     jobs, others = jobs_of(flags)
     config = of_file(config_file, given(others))
-    planned = plan.ready(config, output_directory, n_proc=n_proc, jobs=jobs, file=config_file)
     if dry_run:
-        _describe(planned, jobs)
+        _describe(config, output_directory, n_proc, jobs, config_file)
         return
-    trials.begin(planned)
+    planned = begin(config, output_directory, n_proc=n_proc, jobs=jobs, file=config_file)
     _carry_out(output_directory, n_proc, jobs, planned)
 
 
@@ -88,21 +86,33 @@ def resume(search_directory: Path, n_trials: int | None, n_proc: int, **flags: A
 @click.argument("search_directory", type=click.Path(path_type=Path))
 def show(search_directory: Path) -> None:
     """Print the trials of a search, and which is the best."""
-    from clinicadl.cli.search_progress import conclusion, lines
-    from clinicadl.search.run import read
+    from clinicadl.cli.search_progress import said
 
-    found = read(search_directory)
-    for line in [*lines(found), *conclusion(found)]:
+    for line in said(search_directory, with_trials=True):
         click.echo(line)
 
 
-def _describe(planned: SearchPlan, jobs: JobsConfig) -> None:
+def _describe(
+    config: SearchConfig, folder: Path, n_proc: int, jobs: JobsConfig, file: Path
+) -> None:
     """Print what is searched, and what would be written and submitted."""
     import shlex
+    from tempfile import TemporaryDirectory
 
+    from clinicadl.layouts import files
+    from clinicadl.search import nested, plan
     from clinicadl.search.space import searched
     from clinicadl.search.workers import commands
 
+    if config.outer_folds:
+        files.refuse_existing(folder)
+        files.refuse_unwritable(folder)
+        # The searches of outer folds are planned on their tables, which nobody keeps here.
+        with TemporaryDirectory(prefix="clinicadl-search-") as there:
+            planned = nested.begin(config, Path(there) / folder.name, jobs=jobs, file=file)[0]
+        click.echo(f"outer folds: {config.outer_folds}, of {config.participants_tsv}")
+    else:
+        planned = plan.ready(config, folder, n_proc=n_proc, jobs=jobs, file=file)
     definition = planned.definition
     config, way = definition.config, "highest" if definition.higher_is_better else "lowest"
     pruner = "" if config.pruner == "none" else f", pruned by {config.pruner}"
@@ -114,25 +124,25 @@ def _describe(planned: SearchPlan, jobs: JobsConfig) -> None:
     if config.architecture is not None:
         for name, value in config.architecture.model_dump().items():
             click.echo(f"drawn: architecture.{name} = {value}")
-    click.echo(f"# would write: {planned.folder}")
+    click.echo(f"# would write: {folder}")
     if jobs.submit is not None:
-        for words in commands(planned.folder, definition, planned.n_workers):
+        for words in commands(folder, definition, n_proc):
             click.echo(f"# would submit: {shlex.join(words)}")
 
 
 def _carry_out(folder: Path, n_proc: int, jobs: JobsConfig, planned: SearchPlan | None) -> None:
     """Make the trials, showing how they go, and say which is the best."""
-    from clinicadl.cli.search_progress import Table, conclusion
-    from clinicadl.search.run import opened
+    from clinicadl.cli.search_progress import Table, said
+    from clinicadl.layouts.search import read_definition
     from clinicadl.search.workers import carry_out, submit
 
     if jobs.submit == "slurm":
-        submitted = submit(folder, opened(folder).definition, n_proc, jobs, planned)
+        submitted = submit(folder, read_definition(folder), n_proc, jobs, planned)
         click.echo(f"{len(submitted.ids)} jobs: {', '.join(submitted.ids)}")
         click.echo(f"logs: {submitted.folder}")
         click.echo(f"state: {submitted.state_command}, clinicadl search show {folder}")
         return
     with Table(folder) as table:
-        found = carry_out(folder, n_proc=n_proc, jobs=jobs, watch=table.look, planned=planned)
-    for line in conclusion(found):
+        carry_out(folder, n_proc=n_proc, jobs=jobs, watch=table.look, planned=planned)
+    for line in said(folder):
         click.echo(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -14,11 +14,41 @@ import click
 
 if TYPE_CHECKING:
     from clinicadl.layouts.search import Trial
-    from clinicadl.search.run import Search
+    from clinicadl.search.run import Opened, Search
 
 _BETWEEN_S = 0.5
 _ROWS = 15
 """Trials that the table shows on a terminal: the last that were begun."""
+
+
+def said(folder: Path, *, with_trials: bool = False) -> Iterator[str]:
+    """Yield what a person wants to know of a search: what it found, and how to use that.
+
+    Parameters
+    ----------
+    folder
+        Of the search.
+    with_trials
+        Whether every trial is listed.
+    """
+    from clinicadl.layouts import search
+    from clinicadl.search import nested, run
+
+    if not nested.is_nested(folder):
+        found = run.read(folder)
+        yield from lines(found) if with_trials else ()
+        yield from conclusion(found)
+        return
+    for fold in range(search.read_definition(folder).config.outer_folds):
+        found = run.read(search.outer(folder, fold))
+        yield f"outer fold {fold}:"
+        yield from lines(found) if with_trials else ()
+        yield from counts(found)
+    results = search.outer_results(folder, "metrics")
+    if not results.exists():
+        return
+    yield from nested.summary(folder)
+    yield f"each participant judged once, by models of a search that never saw them: {results}"
 
 
 def lines(found: Search) -> list[str]:
@@ -43,29 +73,35 @@ def lines(found: Search) -> list[str]:
     ]
 
 
-def conclusion(found: Search) -> list[str]:
-    """Return what a person wants to know in the end: the best trial, and how to use it."""
+def counts(found: Search) -> Iterator[str]:
+    """Yield how many trials ended how, why some failed, and which is the best."""
     states = [one.state for one in found.trials]
-    counts = {state: states.count(state) for state in dict.fromkeys(states)}
-    said = [f"trials: {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none yet'}"]
-    said += [
-        f"trial {one.number} failed: {one.reason}" for one in found.trials if one.state == "failed"
-    ]
+    number_of = {state: states.count(state) for state in dict.fromkeys(states)}
+    listed = ", ".join(f"{n} {state}" for state, n in number_of.items())
+    yield f"trials: {listed or 'none yet'}"
+    for one in found.trials:
+        if one.state == "failed":
+            yield f"trial {one.number} failed: {one.reason}"
     best = found.best
-    if best is None:
-        return said
-    return [
-        *said,
-        f"best: trial {best.number}, {found.definition.config.metric} {best.value:.4g} of "
-        "validation",
-        f"MAPS: {best.maps}",
-        "evaluate it, and no other trial, on people whom the search never saw: "
-        f"clinicadl predict {best.maps} test --caps_directory CAPS --participants_tsv TEST.tsv",
-    ]
+    if best is not None:
+        metric = found.definition.config.metric
+        yield f"best: trial {best.number}, {metric} {best.value:.4g} of validation"
+
+
+def conclusion(found: Search) -> Iterator[str]:
+    """Yield what a search found, where the MAPS of the best trial is, and how to evaluate it."""
+    yield from counts(found)
+    if found.best is not None:
+        maps = found.best.maps
+        yield f"MAPS: {maps}"
+        yield (
+            "evaluate it, and no other trial, on people whom the search never saw: clinicadl "
+            f"predict {maps} test --caps_directory CAPS --participants_tsv TEST.tsv"
+        )
 
 
 class Table:
-    """Shows the trials of a search while they are made.
+    """Shows the trials of a search while they are made; of outer folds, those of all searches.
 
     Parameters
     ----------
@@ -84,13 +120,27 @@ class Table:
         stream: TextIO | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        from clinicadl.layouts import search
+        from clinicadl.search import nested
         from clinicadl.search.run import opened
 
-        self._found, self._folder = opened(folder), folder
+        self._searches: dict[str, Opened] = (
+            {"": opened(folder)}
+            if not nested.is_nested(folder)
+            else {
+                f"outer fold {fold}, ": opened(search.outer(folder, fold))
+                for fold in range(search.read_definition(folder).config.outer_folds)
+            }
+        )
         self._stream = stream or sys.stderr
         self._clock, self._next = clock, 0.0
         self._n_drawn = 0
-        self._said = {one.number for one in self._trials() if _is_over(one)}
+        self._said = {
+            (name, one.number)
+            for name, found in self._searches.items()
+            for one in found.journal.trials()
+            if _is_over(one)
+        }
 
     def look(self) -> None:
         """Show what is new, unless that was done a moment ago."""
@@ -110,40 +160,48 @@ class Table:
     ) -> None:
         self._show()
 
-    def _trials(self) -> Sequence[Trial]:
-        return self._found.journal.trials()
-
     def _show(self) -> None:
-        from clinicadl.search.run import Search
-
-        trials = self._trials()
+        known = {name: found.journal.trials() for name, found in self._searches.items()}
         if not self._stream.isatty():
-            self._say(trials)
+            for name, trials in known.items():
+                self._say(name, trials)
             return
-        begun = [one for one in trials if one.state != "waiting"]
-        shown = Search(self._folder, self._found.definition, tuple(begun[-_ROWS:]))
         width = shutil.get_terminal_size().columns - 1
-        rows = [line[:width] for line in lines(shown)] if begun else []
-        n_over, n = sum(map(_is_over, trials)), self._found.definition.config.n_trials
-        drawn = [f"{n_over} of {n} trials", *rows]
+        drawn = [
+            line[:width] for name, trials in known.items() for line in self._drawn(name, trials)
+        ]
         up = f"\x1b[{self._n_drawn}F\x1b[J" if self._n_drawn else ""
         self._stream.write(up + "\n".join(drawn) + "\n")
         self._stream.flush()
         self._n_drawn = len(drawn)
 
-    def _say(self, trials: Sequence[Trial]) -> None:
+    def _drawn(self, name: str, trials: Sequence[Trial]) -> Iterator[str]:
+        """Yield the lines of one search: how far it is, and its last trials."""
+        from clinicadl.search.run import Search
+
+        definition = self._searches[name].definition
+        begun = [one for one in trials if one.state != "waiting"]
+        n_over, n = sum(map(_is_over, trials)), definition.config.n_trials
+        yield f"{name}{n_over} of {n} trials"
+        # Of several searches, one is made after the other: those that are over need no rows.
+        if begun and (n_over < n or len(self._searches) == 1):
+            last = Search(self._searches[name].folder, definition, tuple(begun[-_ROWS:]))
+            yield from lines(last)
+
+    def _say(self, name: str, trials: Sequence[Trial]) -> None:
         """Say a line of each trial that came to its end."""
-        n, metric = self._found.definition.config.n_trials, self._found.definition.config.metric
+        config = self._searches[name].definition.config
         for one in trials:
-            if _is_over(one) and one.number not in self._said:
-                self._said.add(one.number)
-                value = "" if one.value is None else f", {metric} {one.value:.4g}"
-                why = f": {one.reason}" if one.state == "failed" else ""
-                click.echo(
-                    f"trial {one.number} of 0-{n - 1}: {one.state}{value} after {one.epochs} "
-                    f"epochs{why}",
-                    file=self._stream,
-                )
+            if not _is_over(one) or (name, one.number) in self._said:
+                continue
+            self._said.add((name, one.number))
+            value = "" if one.value is None else f", {config.metric} {one.value:.4g}"
+            why = f": {one.reason}" if one.state == "failed" else ""
+            click.echo(
+                f"{name}trial {one.number} of 0-{config.n_trials - 1}: {one.state}{value} after "
+                f"{one.epochs} epochs{why}",
+                file=self._stream,
+            )
 
 
 def _is_over(one: Trial) -> bool:

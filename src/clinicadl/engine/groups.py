@@ -18,7 +18,7 @@ from clinicadl.errors import InvalidDataError, MissingInputError, UsageError, li
 from clinicadl.guard import check
 from clinicadl.guard.check import Verdict
 from clinicadl.guard.facts import Defined, Purpose, Seen
-from clinicadl.layouts import caps, files
+from clinicadl.layouts import caps, files, search
 from clinicadl.layouts.maps import folder, ledger, names, pruned, seals, signatures
 from clinicadl.layouts.maps.folder import Group, Maps
 from clinicadl.layouts.maps.ledger import Entry, Event
@@ -171,10 +171,27 @@ def _refuse_sealed(
 
 
 def _defined(maps: Path) -> list[Defined]:
-    """Return the data groups of users, for the guard."""
-    return [
+    """Return the data groups of users, for the guard; those of other trials of a search as well."""
+    own = [
         Defined(one.name, sessions.sessions_of(one.table), one.is_sealed, one.unsealed, one.n_looks)
         for one in seals.states(maps)
+    ]
+    return own + [found for trial in search.siblings(maps) for found in _looked_at(trial)]
+
+
+def _looked_at(trial: Path) -> list[Defined]:
+    """Return the data groups that another trial of the same search was evaluated on."""
+    looks = ledger.read(trial)
+    names_of = looks.loc[looks["event"] == ledger.LOOK, "group"]
+    return [
+        Defined(
+            name,
+            sessions.sessions_of(folder.read_group(trial, name).table),
+            n_looks=int((names_of == name).sum()),
+            by=trial.name,
+        )
+        for name in dict.fromkeys(names_of)
+        if folder.has_group(trial, name)
     ]
 
 

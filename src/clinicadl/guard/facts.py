@@ -77,6 +77,8 @@ class Defined:
     unsealed: str = ""
     """When that was; empty before."""
     n_looks: int = 0
+    by: str = ""
+    """The other trial of the same search whose group it is; empty: this MAPS."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,15 @@ class EvaluationFacts:
     hashes: Mapping[Session, str] = field(default_factory=dict)
     """Content hash of the source image of each session, where it is known."""
     defined: Sequence[Defined] = ()
-    """The data groups that there are already."""
+    """The data groups that there are already, those of other trials of the search included."""
     purpose: Purpose = "evaluate"
     signatures: Signatures = field(default_factory=dict)
     """What each image shows of a head, where it is known."""
+
+    @property
+    def own(self) -> list[Defined]:
+        """The data groups of this MAPS."""
+        return [one for one in self.defined if not one.by]
 
 
 class Alike(NamedTuple):

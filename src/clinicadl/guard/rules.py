@@ -334,7 +334,7 @@ def misleading_group(facts: EvaluationFacts) -> Iterator[Finding]:
 
 def sealed_group(facts: EvaluationFacts) -> Iterator[Finding]:
     """Find a look at a sealed group, or at its participants under the name of another group."""
-    for one in facts.defined:
+    for one in facts.own:
         if not one.is_sealed or one.unsealed:
             continue
         if one.group != facts.group:
@@ -361,7 +361,7 @@ def sealed_group(facts: EvaluationFacts) -> Iterator[Finding]:
 
 def second_look(facts: EvaluationFacts) -> Iterator[Finding]:
     """Find a look at a group that was sealed, and has had its one evaluation."""
-    for one in facts.defined:
+    for one in facts.own:
         if not one.is_sealed or not one.unsealed:
             continue
         is_own = one.group == facts.group
@@ -388,7 +388,7 @@ def second_look(facts: EvaluationFacts) -> Iterator[Finding]:
 
 def late_seal(facts: EvaluationFacts) -> Iterator[Finding]:
     """Find participants who shall be sealed, and were looked at before."""
-    for one in facts.defined if facts.purpose == "seal" else ():
+    for one in facts.own if facts.purpose == "seal" else ():
         same = same_participants(_people(facts.sessions), _people(one.sessions))
         if same and one.n_looks:
             yield Finding(
@@ -399,6 +399,29 @@ def late_seal(facts: EvaluationFacts) -> Iterator[Finding]:
                 f"{_named(same)}",
                 tuple(same),
                 ("Seal a test set before the first look at it", *_if_respelt(same)),
+            )
+
+
+def look_of_another_trial(facts: EvaluationFacts) -> Iterator[Finding]:
+    """Find an evaluation of people on whom another trial of the same search was evaluated."""
+    if facts.purpose not in ("evaluate", "unseal"):
+        return
+    for one in facts.defined:
+        if not one.by or not one.n_looks:
+            continue
+        same = same_participants(_people(facts.sessions), _people(one.sessions))
+        if same:
+            yield Finding(
+                "look-of-another-trial",
+                "refuse",
+                f"{one.by} of the same search was evaluated on {counted(same, 'participant')} of "
+                f"data group {facts.group}, and whoever compares trials on them chooses by them: "
+                f"{_named(same)}",
+                tuple(same),
+                (
+                    "Choose the trial by validation, and evaluate that one alone",
+                    *_if_respelt(same),
+                ),
             )
 
 
@@ -424,6 +447,7 @@ EVALUATION_RULES: dict[str, Callable[[EvaluationFacts], Iterable[Finding]]] = {
     "sealed-group": sealed_group,
     "second-look": second_look,
     "late-seal": late_seal,
+    "look-of-another-trial": look_of_another_trial,
     RESCANNED: rescanned_images,
 }
 """Rules of an evaluation; name -> function."""

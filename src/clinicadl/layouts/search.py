@@ -18,6 +18,7 @@ from clinicadl.errors import InvalidDataError, MissingInputError
 from clinicadl.layouts import tsv
 from clinicadl.layouts.files import read_bytes, read_json, write_json, write_text
 from clinicadl.layouts.maps import names
+from clinicadl.layouts.splits import split_folder
 
 FORMAT = "clinicadl-search-1"
 _SEAL = "sha256"
@@ -93,9 +94,42 @@ def maps(folder: Path, number: int) -> Path:
     return trials(folder) / f"trial-{number:04d}"
 
 
+def siblings(trial: Path) -> list[Path]:
+    """Return the MAPS of the other trials of a search, of what may be that of one of its trials."""
+    home = trial.resolve()
+    if home.parent != trials(home.parent.parent) or not is_search(home.parent.parent):
+        return []
+    return sorted(one for one in home.parent.iterdir() if one != home and names.is_maps(one))
+
+
 def trial_lock(folder: Path, number: int) -> Path:
     """Return the file that the worker holds which makes a trial."""
     return trials(folder) / f".trial-{number:04d}.lock"
+
+
+def outer(folder: Path, fold: int) -> Path:
+    """Return the folder of the search of an outer fold."""
+    return folder / f"outer-{fold}"
+
+
+def outer_lock(folder: Path, fold: int) -> Path:
+    """Return the file that the worker holds which evaluates the best trial of an outer fold."""
+    return folder / f".outer-{fold}.lock"
+
+
+def participants(folder: Path) -> Path:
+    """Return the table that the outer folds divide; the tables of the folds lie beside it."""
+    return folder / "tables" / "participants.tsv"
+
+
+def outer_tables(folder: Path, n_folds: int, fold: int) -> Path:
+    """Return the folder of the tables of an outer fold."""
+    return split_folder(participants(folder).parent / f"{n_folds}_fold", fold)
+
+
+def outer_results(folder: Path, what: str) -> Path:
+    """Return the table of the ``folds``, or of their ``predictions`` or ``metrics`` together."""
+    return folder / f"outer_{what}.tsv"
 
 
 def jobs(folder: Path) -> Path:

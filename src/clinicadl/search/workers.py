@@ -19,7 +19,7 @@ from clinicadl.errors import ClinicaDLError, UsageError, kind_of
 from clinicadl.jobs import Jobs
 from clinicadl.layouts import files, search
 from clinicadl.layouts.search import Definition
-from clinicadl.search import plan, run
+from clinicadl.search import nested, plan, run
 from clinicadl.search.plan import SearchPlan
 from clinicadl.search.run import Search, Watch
 from clinicadl.work import begin_worker
@@ -61,9 +61,35 @@ def run_search(
     InvalidDataError
         All trials failed, or a table or image is wrong.
     """
-    planned = plan.ready(config, folder, n_proc=n_proc, jobs=jobs)
-    run.begin(planned)
+    planned = begin(config, folder, n_proc=n_proc, jobs=jobs)
     return carry_out(folder, n_proc=n_proc, jobs=jobs, planned=planned)
+
+
+def begin(
+    config: SearchConfig,
+    folder: Path,
+    *,
+    n_proc: int = 1,
+    jobs: JobsConfig = HERE,
+    file: Path | None = None,
+) -> SearchPlan:
+    """Write the folder of a search that has no trials yet, and return its plan, or of the first.
+
+    Parameters are those of `clinicadl.search.plan.ready`.
+    """
+    if config.outer_folds:
+        return nested.begin(config, folder, n_proc=n_proc, jobs=jobs, file=file)[0]
+    planned = plan.ready(config, folder, n_proc=n_proc, jobs=jobs, file=file)
+    run.begin(planned)
+    return planned
+
+
+def work(folder: Path, watch: Watch = lambda: None) -> None:
+    """Make trials until there are none left, those of outer folds as well."""
+    if nested.is_nested(folder):
+        nested.work(folder, watch)
+    else:
+        run.work(folder, watch)
 
 
 def resume_search(
@@ -100,16 +126,38 @@ def resume_search(
     return carry_out(folder, n_proc=n_proc, jobs=jobs)
 
 
+def read(folder: Path) -> Search:
+    """Return a search as it stands, with what its workers wrote so far.
+
+    Of outer folds it is their table of results that counts: the search has no trials of its own.
+    """
+    if nested.is_nested(folder):
+        return Search(folder, search.read_definition(folder), ())
+    return run.read(folder)
+
+
+def is_over(folder: Path) -> bool:
+    """Return whether all is made that is to be made."""
+    if nested.is_nested(folder):
+        return search.outer_results(folder, "metrics").exists()
+    return run.is_over(run.read(folder))
+
+
 def extend(folder: Path, n_trials: int) -> None:
     """Let a search have more trials: which they are follows from those that there are.
 
     Raises
     ------
     UsageError
-        It has more, or only some of its trials are made.
+        It has more, or only some of its trials are made, or it is that of outer folds.
     """
+    found = search.read_definition(folder)
+    if found.config.outer_folds:
+        raise UsageError(
+            "The searches of outer folds do not grow: their test folds judged them",
+            where="--n_trials", fix="Begin a new search",
+        )  # fmt: skip
     with files.turn(search.trials(folder)):
-        found = search.read_definition(folder)
         if n_trials < found.config.n_trials or found.config.trials:
             raise UsageError(
                 "A search loses no trials, and grows only where all are made", where="--n_trials",
@@ -147,16 +195,16 @@ def carry_out(
     InvalidDataError
         All trials failed.
     """
-    found = run.opened(folder)
+    definition = search.read_definition(folder)
     if jobs.submit is not None:
-        submitted = submit(folder, found.definition, n_proc, jobs, planned)
+        submitted = submit(folder, definition, n_proc, jobs, planned)
         if jobs.submit == "local":
             _wait(submitted, folder, watch)
     elif n_proc == 1:
-        run.work(folder, watch)
+        work(folder, watch)
     else:
         _in_processes(folder, n_proc, watch)
-    now = run.read(folder)
+    now = read(folder)
     if jobs.submit != "slurm":
         run.refuse_failed(now)
     return now
@@ -209,7 +257,7 @@ def _wait(submitted: Jobs, folder: Path, watch: Watch) -> None:
         if one.exit_code != 0:
             failed.append(one)
         watch()
-    if failed and not run.is_over(run.read(folder)):
+    if failed and not is_over(folder):
         first = failed[0]
         said = f"; it said: {first.last_line}" if first.last_line else ""
         raise kind_of(first.exit_code)(
@@ -245,7 +293,7 @@ def _in_processes(folder: Path, n_workers: int, watch: Watch) -> None:
         if error is not None:
             raise error
     codes = [process.exitcode for process, _ in workers if process.exitcode]
-    if codes and not run.is_over(run.read(folder)):
+    if codes and not is_over(folder):
         raise ClinicaDLError(
             "A worker process was killed, most likely for want of memory", found=codes[0],
             fix=f"Go on with fewer: clinicadl search resume {folder} --n_proc 1",
@@ -272,6 +320,6 @@ def _said(connection: Connection) -> ClinicaDLError | None:
 def _worker(folder: Path, named: Sequence[Path], connection: Connection) -> None:
     begin_worker(named)
     try:
-        run.work(folder)
+        work(folder)
     except ClinicaDLError as error:
         connection.send(error)

@@ -90,10 +90,8 @@ def best_of(
         The metric that the best trial was chosen by.
     is_higher_better
         Whether the best trial is the one with the highest value of it.
-    seed
-        Seed of the resamples.
-    n_resamples
-        Number of resamples.
+    seed, n_resamples
+        Seed of the resamples, and their number.
 
     Returns
     -------
@@ -123,7 +121,7 @@ def best_of(
         for name in whole
     }
     shares = np.bincount(chosen, minlength=len(trials)) / max(len(chosen), 1)
-    return Winner(winner, tuple(float(share) for share in shares), metrics)
+    return Winner(winner, tuple(shares.tolist()), metrics)
 
 
 def _resampled(trials: Sequence[OfDraws], blocks: Iterable[NDArray[np.float64]]) -> _Resampled:

@@ -20,6 +20,11 @@ def record(maps: Path) -> Path:
     return maps / "maps.json"
 
 
+def is_maps(path: Path) -> bool:
+    """Return whether a folder is a MAPS, of any release."""
+    return record(path).is_file()
+
+
 def moved(maps: Path) -> Path:
     """Return the file that says where data lie now that were moved."""
     return maps / "moved.json"
