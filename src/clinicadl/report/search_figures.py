@@ -49,7 +49,9 @@ def all_of(found: Found, important: Sequence[Importance]) -> Iterator[Drawn]:
         valued = [one for one in found.trials if one.value is not None]
         if valued:
             yield _history(found, valued)
-        shown = [one.name for one in important][:MOST_AXES]
+        # Settings that few trials have stand on the left, where they interrupt no line.
+        of_all = sorted(important[:MOST_AXES], key=lambda one: -one.n_trials)
+        shown = [one.name for one in of_all]
         if valued and shown:
             yield _parallel(found, valued, shown)
         if important:
@@ -123,8 +125,8 @@ def _parallel(found: Found, valued: Sequence[Trial], names: Sequence[str]) -> Dr
     return drawn(
         figure, "parallel",
         "Each line is a trial, dark ones are the better; the thick one is the best, dotted ones "
-        "were not trained to their end. The settings with the most importance stand on the right; "
-        "a line is interrupted where the trial does not have the setting.",
+        "were not trained to their end. The settings with the most importance stand on the right, "
+        "those that not all trials have on the left, where their lines begin later.",
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class _OfSplit(NamedTuple):
     """Of its participants among all of the search."""
     counts: NDArray[np.float64]
     """Shape (participants, ...)."""
+    samples: NDArray[np.float64]
+    """How many of each class, or of all, they have, shape (participants, classes)."""
     losses: NDArray[np.float64] | None
     """Number of samples and sum of their losses, shape (participants, 2)."""
 
@@ -132,7 +134,9 @@ def _of_split(
         None if losses is None
         else by_participant(table, np.stack([np.ones_like(losses), losses], axis=1))
     )  # fmt: skip
-    return _OfSplit(there, np.asarray(how.sums(table), dtype=np.float64), summed)
+    classes = table[TRUE_LABEL] if isinstance(task, Classification) else pd.Series(0, table.index)
+    samples = by_participant(table, pd.get_dummies(classes).to_numpy(dtype=np.float64))
+    return _OfSplit(there, np.asarray(how.sums(table), dtype=np.float64), samples, summed)
 
 
 def _losses(table: pd.DataFrame, task: TaskSettings) -> NDArray[np.float64] | None:
@@ -163,8 +167,8 @@ def _figures(splits: Sequence[_OfSplit], how: Judge) -> OfDraws:
                 if one.losses is not None:
                     total = own @ one.losses
                     values[LOSS] = total[:, 1] / total[:, 0]
-            # Where nobody of a split is drawn, it has no metric.
-            nobody = own.sum(1) == 0
+            # Where nobody of a split is drawn, or none of a class, it has no metric.
+            nobody = (own @ one.samples == 0).any(1)
             found.append({name: np.where(nobody, np.nan, value) for name, value in values.items()})
         means = {name: _mean(np.stack([one[name] for one in found])) for name in found[0]}
         return {**means, **_over_classes(means)}

@@ -23,7 +23,18 @@ _DECIMALS = 12
 
 
 class Corrected(NamedTuple):
-    """A metric of the winner, as it was found and without the luck of having been chosen."""
+    """A metric of the winner, as it was found and without the luck of having been chosen.
+
+    The corrected value is what is expected if the choice was luck, the naive one if the winner was
+    the best in truth. The interval is that of Imbens and Manski [1]_, for a truth that is anywhere
+    between two such values; its ends are as far from these as those of `bca` are from the naive
+    value.
+
+    References
+    ----------
+    .. [1] G. W. Imbens, C. F. Manski, Confidence intervals for partially identified parameters,
+       Econometrica 72, 2004.
+    """
 
     naive: float
     """Of the participants that the winner was chosen on."""
@@ -68,11 +79,6 @@ def best_of(
     were not. Its mean, less what the same participants say of the winner of all, plus the naive
     value, is the corrected value; of one trial it is the naive value itself.
 
-    The corrected value is what is expected if the choice was luck, the naive one if the winner was
-    the best in truth. The interval is that of Imbens and Manski [2]_, for a truth that is anywhere
-    between two such values; its ends are as far from these as those of `bca` are from the naive
-    value.
-
     Parameters
     ----------
     trials
@@ -84,10 +90,8 @@ def best_of(
         The metric that the best trial was chosen by.
     is_higher_better
         Whether the best trial is the one with the highest value of it.
-    seed
-        Seed of the resamples.
-    n_resamples
-        Number of resamples.
+    seed, n_resamples
+        Seed of the resamples, and their number.
 
     Returns
     -------
@@ -97,8 +101,6 @@ def best_of(
     ----------
     .. [1] I. Tsamardinos, E. Greasidou, G. Borboudakis, Bootstrapping the out-of-sample
        predictions for efficient and accurate cross-validation, Machine Learning 107, 2018.
-    .. [2] G. W. Imbens, C. F. Manski, Confidence intervals for partially identified parameters,
-       Econometrica 72, 2004.
     """
     sign = 1.0 if is_higher_better else -1.0
     whole = _stacked([trial(np.ones((1, n_participants))) for trial in trials])
@@ -109,19 +111,17 @@ def best_of(
     choosing = np.isfinite(by).any(1)
     chosen = _best(by[choosing])
     of_jackknife = jackknife(trials[winner], n_participants)
-    metrics = {}
-    for name in whole:
-        drawn, left_out = found.drawn[name], found.left_out[name][choosing]
-        luck = left_out[:, winner] - left_out[np.arange(len(chosen)), chosen]
-        finite = luck[np.isfinite(luck)]
-        metrics[name] = _corrected(
+    metrics = {
+        name: _corrected(
             float(whole[name][0, winner]),
-            float(finite.mean()) if len(finite) else np.nan,
-            drawn[:, winner],
+            _luck(found.left_out[name][choosing], winner, chosen),
+            found.drawn[name][:, winner],
             of_jackknife[name],
         )
+        for name in whole
+    }
     shares = np.bincount(chosen, minlength=len(trials)) / max(len(chosen), 1)
-    return Winner(winner, tuple(float(share) for share in shares), metrics)
+    return Winner(winner, tuple(shares.tolist()), metrics)
 
 
 def _resampled(trials: Sequence[OfDraws], blocks: Iterable[NDArray[np.float64]]) -> _Resampled:
@@ -137,6 +137,13 @@ def _resampled(trials: Sequence[OfDraws], blocks: Iterable[NDArray[np.float64]])
 def _stacked(of_trials: Sequence[Values]) -> Values:
     """Return each metric of all trials, shape (resamples, trials)."""
     return {name: np.stack([one[name] for one in of_trials], axis=1) for name in of_trials[0]}
+
+
+def _luck(left_out: NDArray[np.float64], winner: int, chosen: NDArray[np.int64]) -> float:
+    """Return how much better the winner is of those who were left out than the trials chosen."""
+    luck = left_out[:, winner] - left_out[np.arange(len(chosen)), chosen]
+    finite = luck[np.isfinite(luck)]
+    return float(finite.mean()) if len(finite) else np.nan
 
 
 def _best(values: NDArray[np.float64]) -> NDArray[np.int64]:
