@@ -57,7 +57,7 @@ def train(folder: Path, *, n_participants: int, n_test: int, epochs: int) -> Non
             f"--participants_tsv {caps}/split/test_baseline.tsv{plugin}"
         )
     maps = " ".join(str(folder / network) for network in NETWORKS)
-    run(f"clinicadl compare {maps} --group test --output {folder}/comparison.tsv")
+    run(f"clinicadl compare {maps} --group test --output {folder}/comparison.tsv --plugin {PLUGIN}")
     run(f"clinicadl report {folder}/Mirror --plugin {PLUGIN}")
 
 

@@ -82,7 +82,7 @@ def _assert_shows(page, commands):
 
 def test_patches_vote_and_no_vote_is_learnt_on_the_test_set(example):
     commands, said = example(
-        "patches_and_voting", "--folder", "patches", "--n-participants", 16, "--n-test", 4,
+        "patches_and_voting", "--folder", "patches", "--n-participants", 24, "--n-test", 8,
         "--epochs", 1,
     )  # fmt: skip
     assert re.search(r"best patch of validation: [01]\.", said)
