@@ -202,3 +202,16 @@ def test_the_words_of_sections_and_of_chosen_rows_are_among_them():
         ["--architecture", "Conv4_FC3", "--dropout", "0.25", "--learning_rate", "1e-05",
          "--unnormalize"]
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"optimization": {"warmup_epochs": 30}}, "warmup_epochs must be less than epochs"),
+        ({"transforms": {"size_reduction_factor": 3}}, "without size_reduction"),
+    ],
+)
+def test_a_rule_between_settings_lays_nothing_at_the_door_of_another(section, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        experiment({"data": DATA, **section})
+    assert refused.value.where is None

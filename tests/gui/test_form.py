@@ -213,12 +213,15 @@ def test_a_problem_is_shown_at_its_setting_and_keeps_the_file_from_being_written
     assert seen["console"] == []
 
 
+WRONG = (-1, 10**9, 0.5, "no such", True, [[]], None)
+
+
 def wrong(values, path=()):
-    """Yield a place of every value, and what it cannot be."""
-    for key, value in values.items():
+    """Yield a place of every value, and three things that it may not be, each in its turn."""
+    for i, (key, value) in enumerate(values.items()):
         if isinstance(value, dict):
             yield from wrong(value, (*path, key))
-        yield from (((*path, key), one) for one in (-1, 10**9, 0.5, "no such", True, [[]], None))
+        yield from (((*path, key), WRONG[(i + step) % len(WRONG)]) for step in (0, 2, 4))
 
 
 def test_the_page_alone_finds_what_the_schema_forbids(drive, experiments, tmp_path):
@@ -240,8 +243,8 @@ def test_the_page_alone_finds_what_the_schema_forbids(drive, experiments, tmp_pa
     assert [
         one for one, *said in zip(cases, found, expected, strict=True) if said[0] != said[1]
     ] == []
-    assert expected.count(True) > 200
-    assert expected.count(False) > 50
+    assert expected.count(True) > 100
+    assert expected.count(False) > 30
 
 
 def test_the_page_alone_says_so_and_shows_problems_and_the_command(drive, tmp_path):
