@@ -152,6 +152,7 @@ def test_a_pruned_trial_is_not_evaluated_and_can_be_trained_to_its_end(
     code, _, said = invoke("predict", maps, "test", *group)
     assert code == 2 and "was pruned" in said and "train resume" in said
     assert "fell behind others after" in pruned.reason(maps)
+    assert "pruned: trial" in invoke("maps", "show", maps)[1]
     assert invoke("train", "resume", maps)[0] == 0
     assert pruned.reason(maps) is None
     assert invoke("predict", maps, "test", *group)[0] == 0

@@ -13,7 +13,7 @@ from clinicadl.config.experiment import ExperimentConfig
 from clinicadl.config.read import recorded, values
 from clinicadl.errors import InvalidDataError
 from clinicadl.layouts import tsv
-from clinicadl.layouts.maps import folder, ledger, names, outcomes, published, seals
+from clinicadl.layouts.maps import folder, ledger, names, outcomes, pruned, published, seals
 from clinicadl.layouts.maps.record import Record
 from clinicadl.networks import weights
 from clinicadl.report.columns import Row, aligned
@@ -112,7 +112,7 @@ def contents(maps: Path) -> Contents:
     config = record.config
     numbers = {*range(max(config.validation.n_splits, 1)), *names.split_numbers(maps)}
     return Contents(
-        origin=tuple(_origin(record)),
+        origin=(*_origin(record), *_pruned(maps)),
         experiment=(*_settings(config), *_facts(record.label_code, record.input_shape)),
         findings=tuple(str(finding["sentence"]) for finding in record.guard),
         splits=tuple(_split(maps, config, number) for number in sorted(numbers)),
@@ -137,6 +137,12 @@ def _origin(record: Record) -> Iterator[str]:
         yield f"pulled {record.pulled.date} from {record.pulled.origin}: nobody is known by name"
     for parent in record.parents:
         yield f"first weights from {parent.path}, best by {parent.selection_metric}"
+
+
+def _pruned(maps: Path) -> Iterator[str]:
+    why = pruned.reason(maps)
+    if why is not None:
+        yield f"pruned: {why}"
 
 
 def _settings(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
