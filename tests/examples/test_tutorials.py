@@ -130,12 +130,16 @@ def test_the_line_and_the_intervals_of_brain_age_are_those_of_numpy(example):
     import numpy as np
 
     brain_age, steps = import_module("brain_age"), import_module("steps")
-    age = np.array([20.0, 40.0, 60.0, 80.0])
+    age = np.linspace(20, 80, 24)
     line = brain_age.line_of(age, 10 + 0.5 * age)
     np.testing.assert_allclose(line, (10, 0.5))
-    found = brain_age.numbers(age, {"a": age + 1, "network": 10 + 0.5 * age}, {"line": line})
-    assert found["MAE, a"] == (1, 1, 1)
-    np.testing.assert_allclose(found["mean size of the gap, line"], 0, atol=1e-12)
+    around = np.tile([1.0, -1.0], 12)
+    said = {"a": age + 1, "network": 10 + 0.5 * age + around}
+    found = brain_age.numbers(age, said, {"line": line})
+    np.testing.assert_allclose(found["MAE, a"], 1)
+    np.testing.assert_allclose(found["mean size of the gap, line"], 1)
+    expected = np.corrcoef(age, around)[0, 1]
+    np.testing.assert_allclose(found["correlation of gap and age, line"].value, expected)
     values = np.random.default_rng(0).normal(size=200)
     said = steps.estimate(lambda rows: values[rows].mean(), 200)
     error = values.std(ddof=1) / np.sqrt(200)
