@@ -126,7 +126,7 @@ def test_a_failed_trial_is_no_end_and_all_failed_are_an_error(search_of, prepare
     failed = {one.number: one for one in found.trials if one.state == "failed"}
     assert failed and len(failed) < 4
     assert all(one.settings["optimization.weight_decay"] == 1e30 for one in failed.values())
-    assert all("no finite number" in one.reason for one in failed.values())
+    assert all("the training cannot go on in split 0" in one.reason for one in failed.values())
     assert found.best.number not in failed
     assert search.read_trials(tmp_path / "some") == list(found.trials)
     config.experiment["optimization"]["weight_decay"] = [1e30, 1e31]
