@@ -242,6 +242,9 @@ def test_the_report_of_a_trial_says_what_the_page_says(searched):
     assert said == f"This MAPS is one of 3 trials of found, of which {best.maps.name} is the best."
     shutil.copytree(best.maps, folder.parent / "alone")
     assert [*search_page.of_trial(folder.parent / "alone")] == []
+    layout.table(folder).write_text("trial\nx\n")
+    (said,) = search_page.of_trial(other.maps)
+    assert "cannot be read. The table of trials is damaged" in said
 
 
 def test_the_command_knows_a_search_and_leaves_its_files_alone(searched, invoke):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clinicadl.config.report import ReportConfig
-from clinicadl.errors import MissingExtraError, UsageError, listed
+from clinicadl.errors import ClinicaDLError, MissingExtraError, UsageError, listed
 from clinicadl.layouts import files
 from clinicadl.layouts.search import Trial
 from clinicadl.report.figures import Drawn
@@ -150,7 +150,12 @@ def of_trial(maps: Path) -> Iterator[str]:
     folder = searches.search_of(maps)
     if folder is None:
         return
-    told = read(folder)
+    try:
+        told = read(folder)
+    except ClinicaDLError as error:
+        # Such as another MAPS beside this one that is damaged: this one can be reported.
+        yield f"This MAPS is a trial of {folder.name}, which cannot be read. {error}"
+        return
     best = told.judged.best
     if best is None or best.maps.absolute() != maps.absolute():
         better = "" if best is None else f", of which {best.maps.name} is the best"
