@@ -80,6 +80,7 @@ def _assert_shows(page, commands):
     assert not [command for command in shown if command not in ran]
 
 
+@pytest.mark.slow
 def test_patches_vote_and_no_vote_is_learnt_on_the_test_set(example):
     commands, said = example(
         "patches_and_voting", "--folder", "patches", "--n-participants", 24, "--n-test", 8,
@@ -90,6 +91,7 @@ def test_patches_vote_and_no_vote_is_learnt_on_the_test_set(example):
     _assert_shows("patches-and-voting.md", commands)
 
 
+@pytest.mark.slow
 def test_regions_go_from_an_autoencoder_to_a_network_each(example):
     commands, said = example(
         "roi_transfer", "--folder", "regions", "--n-participants", 16, "--n-test", 4, "--epochs", 1
@@ -100,6 +102,7 @@ def test_regions_go_from_an_autoencoder_to_a_network_each(example):
     _assert_shows("roi-autoencoder-to-multicnn.md", commands)
 
 
+@pytest.mark.slow
 def test_a_transfer_that_leaks_is_refused_and_marked_where_it_is_measured(example):
     commands, said = example(
         "transfer", "--folder", "transfer", "--n-participants", 20, "--n-clinic", 12,
@@ -149,6 +152,7 @@ def test_the_line_and_the_intervals_of_brain_age_are_those_of_numpy(example):
     )
 
 
+@pytest.mark.slow
 def test_slices_that_are_drawn_at_random_tell_labels_that_mean_nothing(example):
     _, said = example("leaking_study", "--folder", "study", "--n-participants", 30)
     slices, people = (
@@ -162,6 +166,7 @@ def test_slices_that_are_drawn_at_random_tell_labels_that_mean_nothing(example):
     assert Path("study/study.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_trained_compared_and_reported(example):
     commands, _ = example(
         "custom_network", "--folder", "own", "--n-participants", 16, "--n-test", 4, "--epochs", 1
@@ -190,6 +195,7 @@ def test_a_mirrored_image_is_told_alike(example):
     torch.testing.assert_close(network(images), network(images.flip(2)))
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bits(example):
     _, said = example(
         "cluster", "--folder", "cluster", "--n-participants", 8, "--epochs", 4, "--killed-after", 1
