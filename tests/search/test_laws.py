@@ -32,7 +32,7 @@ def values(written, *, are_integers=False):
         (Normal(normal=(0.0, 1.0), low=-0.5, high=2), stats.truncnorm(-0.5, 2)),
         (Normal(normal=(1.0, 2.0), low=0), stats.truncnorm(-0.5, np.inf, 1, 2)),
     ],
-    ids=str,
+    ids=["uniform", "log-uniform", "normal", "normal between ends", "normal with one end"],
 )
 def test_numbers_are_distributed_as_scipy_says(written, reference):
     assert stats.kstest(values(written), reference.cdf).pvalue > 1e-3
