@@ -149,6 +149,21 @@ def test_models_go_to_a_repository_and_come_back(hub, trained_once, tmp_path, pu
         assert (tmp_path / "pulled" / name).read_bytes() == repository["files"][name]
 
 
+def test_the_commands_of_releases_1_x_do_the_same(hub, trained_once, tmp_path, invoke):
+    code, out, _ = invoke("hugging-face", "push", "clinicadl", trained_once, "maps", "--no-domain")
+    assert (code, out.split(",")[0]) == (0, "shared: hf:clinicadl/maps")
+    assert hub.repositories["ClinicaDL/maps"]["private"]
+    for number, names in enumerate([("maps",), ()]):
+        code, _, _ = invoke("hugging-face", "pull", "clinicadl", *names, tmp_path / str(number))
+        assert code == 0
+    one, other = (pull_models("hf:clinicadl/maps", tmp_path / name) for name in ("2", "3"))
+    assert one.record.pulled.origin == other.record.pulled.origin
+    for number in range(2):
+        ours = tmp_path / str(number) / "hub.json"
+        assert ours.read_bytes() == (tmp_path / "2" / "hub.json").read_bytes()
+    assert invoke("hugging-face", "pull", "clinicadl", "a", "b", "c")[0] == 2
+
+
 def test_a_private_repository_is_hidden_from_others(hub, trained_once, tmp_path, monkeypatch):
     push_models(PushConfig(domain=False), trained_once, "hf:me/tiny")
     monkeypatch.setenv("HF_TOKEN", "hf_other")

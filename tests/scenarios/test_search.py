@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,8 +144,6 @@ def test_a_search_that_grows_is_the_one_that_began_so(learnt, prepared_once, tmp
 def test_a_pruned_trial_is_not_evaluated_and_can_be_trained_to_its_end(
     learnt, prepared_once, tmp_path, invoke
 ):
-    import shutil
-
     one = next(one for one in learnt.trials if one.state == "pruned")
     maps = Path(shutil.copytree(one.maps, tmp_path / "maps"))
     group = ["--caps_directory", prepared_once, "--participants_tsv",
@@ -158,3 +157,15 @@ def test_a_pruned_trial_is_not_evaluated_and_can_be_trained_to_its_end(
     assert invoke("predict", maps, "test", *group)[0] == 0
     log = pd.read_csv(names.training_log(maps, 0), sep="\t")
     assert len(log) == 3 > one.epochs
+
+
+def test_a_search_that_is_over_has_its_page(learnt, tmp_path, invoke, monkeypatch):
+    folder = tmp_path / "found"
+    shutil.copytree(learnt.folder, folder)
+    code, out, said = invoke("search", "resume", folder)
+    assert (code, out.splitlines()[-1]) == (0, f"report: {folder / 'report.html'}"), said
+    assert f"trial-{learnt.best.number:04d}" in (folder / "report.html").read_text()
+    (folder / "report.html").unlink()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert f"clinicadl report {folder}" in invoke("search", "resume", folder)[1]
+    assert not (folder / "report.html").exists()

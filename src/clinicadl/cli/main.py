@@ -52,6 +52,9 @@ COMMANDS = {
     "report": Row("clinicadl.cli.report:command", "Write what a MAPS says for people to read."),
     "gui": Row("clinicadl.cli.gui:command", "Fill in an experiment in a browser."),
     "hub": Row("clinicadl.cli.hub:group", "Share trained models, and take those of others."),
+    "hugging-face": Row(
+        "clinicadl.cli.hugging_face:group", "The names of releases 1.x for hub push and pull."
+    ),
     "maps": Row("clinicadl.cli.maps:group", "Say what is in a MAPS; read those of releases 1.x."),
     "explain": Row("clinicadl.cli.explain:command", "Say more about an error or a warning."),
 }

@@ -146,3 +146,22 @@ def _carry_out(folder: Path, n_proc: int, jobs: JobsConfig, planned: SearchPlan 
         carry_out(folder, n_proc=n_proc, jobs=jobs, watch=table.look, planned=planned)
     for line in said(folder):
         click.echo(line)
+    _report(folder)
+
+
+def _report(folder: Path) -> None:
+    """Write the page of a search that is over, or of each outer fold's, and say where it is."""
+    from importlib.util import find_spec
+
+    from clinicadl.config.report import ReportConfig
+    from clinicadl.report.search_page import write_search_page
+    from clinicadl.search.workers import is_over, searches
+
+    if not is_over(folder):
+        return
+    for one in searches(folder):
+        if find_spec("matplotlib") is None:
+            click.echo(f'for its page: pip install "clinicadl[report]"; clinicadl report {one}')
+        else:
+            page = write_search_page(ReportConfig(maps_directory=one, overwrite=True))
+            click.echo(f"report: {page}")

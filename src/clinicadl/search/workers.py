@@ -136,6 +136,14 @@ def read(folder: Path) -> Search:
     return run.read(folder)
 
 
+def searches(folder: Path) -> list[Path]:
+    """Return the folders of the searches of all outer folds, or the folder where there are none."""
+    if not nested.is_nested(folder):
+        return [folder]
+    n_folds = search.read_definition(folder).config.outer_folds
+    return [search.outer(folder, fold) for fold in range(n_folds)]
+
+
 def is_over(folder: Path) -> bool:
     """Return whether all is made that is to be made."""
     if nested.is_nested(folder):
