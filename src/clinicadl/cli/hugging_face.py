@@ -31,6 +31,7 @@ group = LazyGroup(
 @click.pass_context
 def push(
     ctx: click.Context,
+    /,
     organization: str,
     maps_directory: Path,
     hf_maps_directory: str,
