@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from clinicadl.config.report import ReportConfig
-from clinicadl.errors import MissingExtraError
 from clinicadl.layouts import files
 from clinicadl.layouts.maps import names
 from clinicadl.layouts.maps.ledger import LOOK
 from clinicadl.report import figures, search_page, story
 from clinicadl.report.cases import Pictures, pictures
 from clinicadl.report.figures import Drawn
-from clinicadl.report.rendering import environment
+from clinicadl.report.rendering import check_page, environment
 from clinicadl.report.results import Result, finite
 from clinicadl.report.story import Beside, Story
 
@@ -47,13 +45,7 @@ def write_report(config: ReportConfig) -> Path:
     InvalidDataError
         A file of the MAPS is damaged.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "report")
-    targets = [config.page, *([] if config.figures is None else [config.figures])]
-    for path in targets:
-        files.refuse_unwritable(path)
-        if not config.overwrite:
-            files.refuse_existing(path)
+    check_page(config)
     told = story.read(config.maps_directory, config.covariates_tsv)
     shown = _shown(told)
     # JSON shows nothing: it is drawn for the folder of figures alone.

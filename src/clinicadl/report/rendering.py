@@ -1,9 +1,14 @@
-"""How templates become text, and numbers in them."""
+"""How templates become the text of a page, and numbers in them."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from math import isnan
 from typing import TYPE_CHECKING
+
+from clinicadl.config.report import ReportConfig
+from clinicadl.errors import MissingExtraError
+from clinicadl.layouts import files
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -20,6 +25,24 @@ def environment() -> Environment:
     )  # fmt: skip
     found.filters |= {"number": number, "short": short, "brief": brief}
     return found
+
+
+def check_page(config: ReportConfig) -> None:
+    """Refuse a page that cannot be drawn, or not be written where it is to be.
+
+    Raises
+    ------
+    MissingExtraError
+        Matplotlib is not installed.
+    OutputError
+        The file or the folder of figures exists already, or cannot be written.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "report")
+    for path in (config.page, *([] if config.figures is None else [config.figures])):
+        files.refuse_unwritable(path)
+        if not config.overwrite:
+            files.refuse_existing(path)
 
 
 def brief(value: object) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clinicadl.config.report import ReportConfig
-from clinicadl.errors import ClinicaDLError, MissingExtraError, UsageError, listed
+from clinicadl.errors import ClinicaDLError, UsageError, listed
 from clinicadl.layouts import files
 from clinicadl.layouts.search import Trial
 from clinicadl.report.figures import Drawn
-from clinicadl.report.rendering import environment, number
+from clinicadl.report.rendering import check_page, environment, number
 from clinicadl.report.results import finite
 from clinicadl.report.search_figures import all_of
 from clinicadl.search import found as searches
@@ -59,12 +58,7 @@ def write_search_page(config: ReportConfig) -> Path:
     UsageError
         An option says what is shown of a MAPS.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "report")
-    for path in (config.page, *([] if config.figures is None else [config.figures])):
-        files.refuse_unwritable(path)
-        if not config.overwrite:
-            files.refuse_existing(path)
+    check_page(config)
     defaults = ReportConfig.model_fields
     for name in ("covariates_tsv", "examples"):
         if getattr(config, name) != defaults[name].get_default():
