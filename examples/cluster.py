@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from steps import BLUE, GREY, ORANGE, ROOT, STYLE, occupied, run, save, table
 
@@ -46,9 +47,12 @@ def killed(command: str, maps: Path, *, epoch: int) -> int:
     """Start a command, end it without warning once it has logged an epoch, and return its code."""
     print(f"$ {command} &", flush=True)
     words = command.split()
+    # The bits depend on the number of threads: as many as the training beside it has.
+    threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(
-        [sys.executable, "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        [sys.executable, "-m", *words], env=threads,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     log, until = names.training_log(maps, 0), time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < until:
         if log.is_file() and table(log)["epoch"].max() >= epoch:

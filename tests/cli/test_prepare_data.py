@@ -106,7 +106,8 @@ def test_a_bad_image_is_said_listed_and_told_by_the_exit_code(caps, invoke, n_pr
     assert "24 tensors written" in said
     assert "extraction JSON: " in said
     assert f"skipped: The image is truncated or damaged in {image}" in shown
-    assert str(table) in shown.splitlines()[-1]
+    *_, sentence, more = shown.splitlines()
+    assert str(table) in sentence and more == "More: clinicadl explain partial"
     header, row = table.read_text().splitlines()
     assert header == "participant_id\tsession_id\treason"
     assert row.startswith("sub-T003\tses-M000\tThe image is truncated")

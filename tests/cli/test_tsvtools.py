@@ -188,7 +188,8 @@ def test_a_test_set_and_one_split(invoke, labels):
 def test_an_experiment_that_cannot_be_made_leaves_nothing(invoke, labels, flags):
     code, _, complaint = invoke("tsvtools", "prepare-experiment", labels, "--n_test", 8, *flags)
     assert code in (2, 65)
-    assert len(complaint.strip().splitlines()) == 1
+    _, more = complaint.strip().splitlines()
+    assert more.startswith("More: clinicadl explain ")
     assert sorted(path.name for path in labels.parent.iterdir()) == ["labels.tsv"]
 
 

@@ -386,7 +386,7 @@ def test_without_slurm_or_submitit_there_is_one_sentence(
     code, _, shown = invoke(*words(prepared_once, tmp_path / "maps", "--submit", "slurm"))
     assert code == 2
     assert "There is no Slurm on this machine" in shown
-    assert shown.count("\n") == 1
+    assert shown.splitlines()[1:] == ["More: clinicadl explain usage"]
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(MissingExtraError):
         jobs.check(LOCAL)

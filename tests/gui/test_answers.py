@@ -213,7 +213,7 @@ def test_as_many_classes_as_are_named_are_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [("80x96x80", "C@HxW"), ("1@4x4x4", "Conv5_FC3"), (None, "caps")]
+    ("size", "words"), [("80x96x80", "C@HxW"), ("1@4x4x4", "Conv5_FC3"), (None, "split")]
 )
 def test_a_network_that_cannot_be_is_refused(size, words):
     found = told("/network", {"data": DATA, "network": {"name": "ResNet3D"}} if size == "1@4x4x4"

@@ -264,7 +264,7 @@ def test_the_command_ends_with_65(shared, tmp_path, invoke):
     code, _, err = invoke("hub", "pull", shared, tmp_path / "pulled")
     assert code == 65
     assert err.startswith("clinicadl: A file is not the one that is described")
-    assert len(err.splitlines()) == 1
+    assert err.splitlines()[1:] == ["More: clinicadl explain invalid-data"]
 
 
 def packed(shared: Path, path: Path, spoil=lambda archive: None, **how) -> Path:

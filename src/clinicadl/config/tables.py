@@ -178,7 +178,7 @@ class ExperimentTablesConfig(Section):
     def _folds_are_whole(self) -> ExperimentTablesConfig:
         is_whole = self.n_validation >= 2 and self.n_validation == int(self.n_validation)
         if self.validation_type == "kfold" and not is_whole:
-            raise ValueError("n_validation is a number of folds: 2, 3, ...")
+            raise ValueError("n_validation is a number of folds, 2 or more")
         return self
 
 

@@ -53,6 +53,8 @@ function goTo(path) {
 function changed() {
   isSaved = false;
   get("working").textContent = "…";
+  // An answer that is on its way is of settings that are gone.
+  turn += 1;
   clearTimeout(timer);
   timer = setTimeout(() => { answering = look(); }, 150);
 }

@@ -217,15 +217,20 @@ def existing_folder(path: Path, meaning: str) -> Path:
     MissingInputError
         It is absent, a file, or closed to us.
     """
-    if not path.exists():
+    closed = MissingInputError(
+        f"The {meaning} cannot be read", where=path, found=os.strerror(errno.EACCES),
+        fix="Ask for permission to read it",
+    )  # fmt: skip
+    try:
+        is_there = path.exists()
+    except PermissionError as error:
+        raise closed from error
+    if not is_there:
         raise MissingInputError(f"The {meaning} does not exist", where=path, fix="Check the path")
     if not path.is_dir():
         raise MissingInputError(f"The {meaning} is not a folder", where=path, fix="Check the path")
     if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
-        raise MissingInputError(
-            f"The {meaning} cannot be read", where=path, found=os.strerror(errno.EACCES),
-            fix="Ask for permission to read it",
-        )  # fmt: skip
+        raise closed
     return path
 
 
