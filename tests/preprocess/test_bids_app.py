@@ -302,7 +302,8 @@ def pretend(folder: Path, answer: str) -> None:
 
 
 def test_errors_of_the_validator_are_refused_unless_it_is_skipped(config_of, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    # The one that is installed beside this Python would be taken first.
+    monkeypatch.setattr(validated.sys, "executable", str(tmp_path / "python"))
     issues = [
         {"severity": "warning", "code": "FINE"},
         {"severity": "error", "code": "NOT_INCLUDED", "location": "/x.txt"},
